@@ -1,0 +1,213 @@
+"""What each stage found and hands to the next: frozen values, kept as JSON in the region's `vault.document`.
+
+Objects are named by zone (a bucket's role) and key. Nothing here but `Order` and `Mismatch.seen` may hold identity.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoredObject(Document):
+    """An object that is durable: `zone` is a bucket role (`identified`, `deidentified`, `partner-<id>`, ...)."""
+
+    zone: str
+    key: str
+    size: int
+    sha256: str
+    media_type: str = "application/octet-stream"
+
+
+class ReceivedFile(Document):
+    """`name` is the clinic's path below its drop and may carry identity; the stored key never does."""
+
+    name: str
+    stored: StoredObject
+
+
+class Received(Document):
+    """receive: the drop's files as the region keeps them, verified against the order."""
+
+    files: tuple[ReceivedFile, ...]
+    total_bytes: int
+
+
+FileKind = Literal["dicom", "slide", "document", "ignored"]
+
+
+class InstanceFound(Document):
+    """One DICOM instance: where its bytes are (`member` names the entry if the file is a ZIP archive)."""
+
+    file: str
+    member: str | None = None
+    sop_class_uid: str
+    sop_instance_uid: str
+    transfer_syntax_uid: str
+    frames: int = 1
+    instance_number: int | None = None
+
+
+class SeriesFound(Document):
+    uid: str
+    modality: str
+    number: int | None = None
+    description: str = ""
+    instances: tuple[InstanceFound, ...]
+    gaps: tuple[int, ...] = ()
+
+
+class StudyFound(Document):
+    uid: str
+    started_at: datetime | None = None
+    study_date: date | None = None
+    series: tuple[SeriesFound, ...]
+
+
+class SlideFound(Document):
+    """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1."""
+
+    file: str
+    format: str
+    mpp: tuple[float, float] | None
+    levels: tuple[tuple[int, int], ...]
+    tissue_share: float
+    focus: float
+    label: Literal["matches", "unreadable", "absent", "confirmed"]
+
+
+class StationUse(Document):
+    """Use of one piece of equipment by this case, for the equipment figures; naive local times of the station."""
+
+    station: str
+    modality: str
+    first_acquired_at: datetime | None
+    last_acquired_at: datetime | None
+    images: int
+
+
+class Preview(Document):
+    """A small picture. `identified` ones (labels) never leave the region."""
+
+    of: str
+    stored: StoredObject
+    identified: bool
+
+
+class Preprocessed(Document):
+    """preprocess: what the drop holds, grouped and judged."""
+
+    studies: tuple[StudyFound, ...] = ()
+    slides: tuple[SlideFound, ...] = ()
+    station_use: tuple[StationUse, ...] = ()
+    previews: tuple[Preview, ...] = ()
+    ignored: tuple[str, ...] = ()
+    duplicates: int = 0
+    bytes_read: int = 0
+
+
+class EarlierExamination(Document):
+    """An earlier examination of the same patient, by the interval a reader sees."""
+
+    case_id: str
+    service: str
+    days_before: int
+
+
+class SlideBrief(Document):
+    """A slide as the reader knows it: replaced identifiers that still say which belong together."""
+
+    name: str
+    specimen: str
+    block: str
+    stain: str
+    number: int
+    of: int
+    mpp: tuple[float, float] | None = None
+
+
+class Brief(Document):
+    """The order as a reader may see it: cleaned text, age instead of birth date, replaced identifiers.
+
+    This is the only part of an order that a partner's database role can select.
+    """
+
+    pseudonym: str
+    age: str
+    sex: str
+    service: str
+    priority: str
+    purpose: str
+    procedure: str
+    body_site: str
+    side: str
+    clinical_question: str
+    history: str = ""
+    allergies: tuple[str, ...] = ()
+    contrast: str = ""
+    first_diagnosis: str | None = None
+    specimens: tuple[tuple[str, str], ...] = ()
+    slides: tuple[SlideBrief, ...] = ()
+    earlier: tuple[EarlierExamination, ...] = ()
+    modalities: tuple[str, ...] = ()
+    instances: int = 0
+
+
+class Deidentified(Document):
+    """deidentify: the objects that may leave the region, and the brief that goes with them."""
+
+    brief: Brief
+    files: tuple[StoredObject, ...]
+    previews: tuple[StoredObject, ...] = ()
+    profile: str
+    key_id: str
+    total_bytes: int
+
+
+class Alternative(Document):
+    """A partner that was not chosen, or would have been next, and why, in words."""
+
+    partner: str
+    eligible: bool
+    reasons: tuple[str, ...]
+
+
+class Routed(Document):
+    """route: the decision with its reasons in words, and what would have happened otherwise."""
+
+    partner: str
+    rule: str
+    reasons: tuple[str, ...]
+    alternatives: tuple[Alternative, ...] = ()
+    due_at: datetime
+
+
+class Delivered(Document):
+    """deliver: what the partner's bucket holds now, verified by count and digest there."""
+
+    partner: str
+    objects: tuple[StoredObject, ...]
+    manifest_sha256: str
+
+
+class ReportBody(Document):
+    """What the reader wrote. No identity: the region adds the name when it returns the report."""
+
+    findings: str
+    conclusion: str
+    recommendation: str = ""
+    codes: tuple[tuple[str, str], ...] = ()
+
+
+class Returned(Document):
+    """return: the report's forms in the region's `reports` zone, for the requester and the laboratory."""
+
+    pdf: StoredObject
+    fhir: StoredObject
+    recipients: tuple[str, ...]

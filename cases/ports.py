@@ -1,0 +1,94 @@
+"""The ports through which a stage touches the world; production and tests plug in behind the same Protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+from cases.documents import StoredObject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of an object to be composed: `length` bytes at `offset` of the source, or the literal `payload`."""
+
+    offset: int = 0
+    length: int = 0
+    payload: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        return self.length if self.payload is None else len(self.payload)
+
+
+class Objects(Protocol):
+    """The object store as one stage run sees it: every write states its intent first and never overwrites.
+
+    Writing the same bytes to the same key again succeeds (a stage may run twice); other bytes raise `Conflict`.
+    All methods raise `cases.errors.Transient` if the store is away.
+    """
+
+    def read(self, stored: StoredObject, offset: int = 0, length: int | None = None) -> bytes: ...
+
+    def stream(self, stored: StoredObject, chunk: int = 1 << 20) -> Iterator[bytes]: ...
+
+    def download(self, stored: StoredObject, target: Path) -> None: ...
+
+    def write(self, zone: str, key: str, content: bytes, media_type: str) -> StoredObject: ...
+
+    def upload(self, zone: str, key: str, source: Path, media_type: str) -> StoredObject: ...
+
+    def copy(self, source: StoredObject, zone: str, key: str) -> StoredObject: ...
+
+    def compose(
+        self, source: StoredObject, segments: tuple[Segment, ...], zone: str, key: str, media_type: str, sha256: str
+    ) -> StoredObject: ...
+
+
+class Inbox(Protocol):
+    """What a clinic dropped; read-only, because until `receive` has copied it the clinic may still delete it."""
+
+    def listing(self, prefix: str) -> Iterator[InboxObject]: ...
+
+    def open(self, key: str, etag: str) -> BinaryIO: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class InboxObject:
+    key: str
+    size: int
+    etag: str
+    modified_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientKey:
+    """What de-identification derives for one patient of one clinic: its pseudonym, shift and the key's id.
+
+    `shift_days` is negative: dates move into the past, by whole days.
+    """
+
+    pseudonym: str
+    shift_days: int
+    key_id: str
+    secret: bytes
+
+
+class Vault(Protocol):
+    """The region's own secrets about patients."""
+
+    def patient_key(self, clinic: str, patient_id: str) -> PatientKey: ...
+
+
+class Progress(Protocol):
+    """Slices of long work: `done` says which parts are behind us, `mark` records one, `pause_due` asks for a pause."""
+
+    @property
+    def done(self) -> frozenset[str]: ...
+
+    def mark(self, part: str) -> None: ...
+
+    def pause_due(self) -> bool: ...

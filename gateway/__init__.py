@@ -1,0 +1,1 @@
+"""The doors for people and machines over HTTP; it writes rows and never meets the broker."""

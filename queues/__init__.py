@@ -1,0 +1,1 @@
+"""Moving work: the broker, the relay that wakes workers, and the timers."""

@@ -1,0 +1,1 @@
+"""The forms a signed report takes: PDF and FHIR; values in, bytes out."""
