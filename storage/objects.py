@@ -1,0 +1,207 @@
+"""The object store as one stage run sees it: an intent row before each write, nothing overwritten, nothing orphaned."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from cases.documents import StoredObject
+from cases.ports import Segment
+from storage.database import Connection, Database
+from storage.runs import Run
+from storage.s3 import MIB, PART_MIN, S3, Absent, Conflict
+
+_INTEND = """
+INSERT INTO object (zone, key, case_id, run_id)
+SELECT zone, key, %(case_id)s, %(run_id)s FROM unnest(%(zones)s::text[], %(keys)s::text[]) AS o(zone, key)
+ON CONFLICT (zone, key) DO UPDATE SET run_id = excluded.run_id, intended_at = clock_timestamp()
+WHERE object.claimed_at IS NULL
+"""
+_CLAIM = """
+UPDATE object SET claimed_at = clock_timestamp(), size = o.size, sha256 = o.sha256, media_type = o.media_type
+FROM unnest(%(zones)s::text[], %(keys)s::text[], %(sizes)s::bigint[], %(digests)s::text[], %(types)s::text[])
+     AS o(zone, key, size, sha256, media_type)
+WHERE object.zone = o.zone AND object.key = o.key AND object.case_id = %(case_id)s
+"""
+
+
+class RunObjects:
+    """`cases.ports.Objects` for one run. Keys must begin with the run's case id."""
+
+    def __init__(self, s3: S3, database: Database, run: Run) -> None:
+        self._s3 = s3
+        self._database = database
+        self._run = run
+        self._intended: set[tuple[str, str]] = set()
+        self.bytes_in = 0
+        self.bytes_out = 0
+
+    def intend(self, targets: Sequence[tuple[str, str]]) -> None:
+        """State that these (zone, key) are about to be written; one transaction for many."""
+        new = [t for t in targets if t not in self._intended]
+        if not new:
+            return
+        for _, key in new:
+            if not key.startswith(f"{self._run.case_id}/"):
+                raise ValueError("an object's key begins with its case")
+        with self._database.transaction() as connection:
+            connection.execute(
+                _INTEND,
+                {
+                    "case_id": self._run.case_id,
+                    "run_id": self._run.id,
+                    "zones": [t[0] for t in new],
+                    "keys": [t[1] for t in new],
+                },
+            )
+        self._intended.update(new)
+
+    def read(self, stored: StoredObject, offset: int = 0, length: int | None = None) -> bytes:
+        content = self._s3.get(stored.zone, stored.key, offset, length)
+        self.bytes_in += len(content)
+        return content
+
+    def stream(self, stored: StoredObject, chunk: int = MIB) -> Iterator[bytes]:
+        for block in self._s3.stream(stored.zone, stored.key, chunk):
+            self.bytes_in += len(block)
+            yield block
+
+    def download(self, stored: StoredObject, target: Path) -> None:
+        with target.open("wb") as out:
+            for block in self.stream(stored, 4 * MIB):
+                out.write(block)
+
+    def write(self, zone: str, key: str, content: bytes, media_type: str) -> StoredObject:
+        done = StoredObject(
+            zone=zone, key=key, size=len(content), sha256=hashlib.sha256(content).hexdigest(), media_type=media_type
+        )
+        self.intend([(zone, key)])
+        try:
+            self._s3.put_new(zone, key, content, media_type, done.sha256)
+            self.bytes_out += done.size
+        except Conflict:
+            self._expect_same(done)
+        return done
+
+    def upload(self, zone: str, key: str, source: Path, media_type: str) -> StoredObject:
+        with source.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        done = StoredObject(
+            zone=zone, key=key, size=source.stat().st_size, sha256=digest, media_type=media_type
+        )
+        if done.size <= 16 * MIB:
+            return self.write(zone, key, source.read_bytes(), media_type)
+        self.intend([(zone, key)])
+        if not self._present(done):
+            self._s3.upload(zone, key, str(source), media_type, digest)
+            self.bytes_out += done.size
+        return done
+
+    def copy(self, source: StoredObject, zone: str, key: str) -> StoredObject:
+        done = StoredObject(
+            zone=zone, key=key, size=source.size, sha256=source.sha256, media_type=source.media_type
+        )
+        self.intend([(zone, key)])
+        if not self._present(done):
+            self._s3.copy(
+                (source.zone, source.key, source.size),
+                (zone, key),
+                media_type=source.media_type,
+                sha256=source.sha256,
+            )
+        return done
+
+    def take(self, source: StoredObject, etag: str, zone: str, key: str) -> StoredObject:
+        """Copy what a clinic dropped, if it is still what was listed (`etag`); raises `Absent` or `Conflict`."""
+        self.intend([(zone, key)])
+        self._s3.copy(
+            (source.zone, source.key, source.size),
+            (zone, key),
+            media_type=source.media_type,
+            sha256=source.sha256,
+            etag=etag,
+        )
+        return source.model_copy(update={"zone": zone, "key": key})
+
+    def compose(
+        self, source: StoredObject, segments: tuple[Segment, ...], zone: str, key: str, media_type: str, sha256: str
+    ) -> StoredObject:
+        done = StoredObject(
+            zone=zone, key=key, size=sum(s.size for s in segments), sha256=sha256, media_type=media_type
+        )
+        self.intend([(zone, key)])
+        if self._present(done):
+            return done
+        pieces = tuple(self._pieces(source, segments))
+        self._s3.compose(
+            (source.zone, source.key), pieces, (zone, key), media_type=media_type, sha256=sha256
+        )
+        self.bytes_out += sum(len(p) for p in pieces if isinstance(p, bytes))
+        return done
+
+    def _pieces(self, source: StoredObject, segments: tuple[Segment, ...]) -> Iterator[tuple[int, int] | bytes]:
+        """Parts that S3 accepts: ranges of at least 5 MiB copied in the store, what is smaller read and merged."""
+        small = bytearray()
+        for segment in segments:
+            if segment.payload is not None:
+                small += segment.payload
+                continue
+            offset, end = segment.offset, segment.offset + segment.length
+            if small and len(small) < PART_MIN:
+                taken = min(PART_MIN - len(small), end - offset)
+                small += self.read(source, offset, taken)
+                offset += taken
+            if end - offset >= PART_MIN:
+                if small:
+                    yield bytes(small)
+                    small.clear()
+                yield from _ranges(offset, end)
+            elif end > offset:
+                small += self.read(source, offset, end - offset)
+            if len(small) >= 4 * PART_MIN:
+                yield bytes(small)
+                small.clear()
+        if small:
+            yield bytes(small)
+
+    def _present(self, expected: StoredObject) -> bool:
+        """True if an earlier attempt wrote the object; raises `Conflict` if the key holds something else."""
+        try:
+            self._expect_same(expected)
+        except Absent:
+            return False
+        return True
+
+    def _expect_same(self, expected: StoredObject) -> None:
+        found = self._s3.head(expected.zone, expected.key)
+        if found.size != expected.size or found.sha256 != expected.sha256:
+            raise Conflict(f"{expected.zone}/{expected.key} holds other bytes")
+
+
+def _ranges(offset: int, end: int) -> Iterator[tuple[int, int]]:
+    """Cut [offset, end) into (offset, length) of at most 1 GiB, none under 5 MiB."""
+    limit = 1024 * MIB
+    while end - offset > limit + PART_MIN:
+        yield offset, limit
+        offset += limit
+    yield offset, end - offset
+
+
+def claim(connection: Connection, case_id: str, objects: Sequence[StoredObject]) -> None:
+    """Mark objects as belonging to the case for good, in the transaction that commits the stage that wrote them."""
+    if not objects:
+        return
+    found = connection.execute(
+        _CLAIM,
+        {
+            "case_id": case_id,
+            "zones": [o.zone for o in objects],
+            "keys": [o.key for o in objects],
+            "sizes": [o.size for o in objects],
+            "digests": [o.sha256 for o in objects],
+            "types": [o.media_type for o in objects],
+        },
+    ).rowcount
+    if found != len({(o.zone, o.key) for o in objects}):
+        raise RuntimeError("an object without an intent row, or of another case, cannot be claimed")
