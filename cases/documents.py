@@ -192,6 +192,7 @@ class Delivered(Document):
     """deliver: what the partner's bucket holds now, verified by count and digest there."""
 
     partner: str
+    subspecialty: str
     objects: tuple[StoredObject, ...]
     manifest_sha256: str
 

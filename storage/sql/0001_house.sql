@@ -6,7 +6,7 @@ CREATE SCHEMA vault;
 
 CREATE TABLE network_version (
     version     bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    digest      text NOT NULL UNIQUE,
+    digest      text NOT NULL,                 -- of what it says, whatever its layout
     document    text NOT NULL,                 -- network.toml as applied
     applied_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     applied_by  text NOT NULL
@@ -209,9 +209,11 @@ CREATE TABLE vault.drops (
     id            text PRIMARY KEY,            -- the id that its case will have
     clinic        text NOT NULL,
     prefix        text NOT NULL,               -- '<clinic>/<drop>/' in the inbox
-    order_etag    text,                        -- of order.json; another one makes another drop
+    order_etag    text NOT NULL DEFAULT '',    -- of order.json, '' until it arrives; another one makes another drop
+    order_at      timestamptz,                 -- when order.json was written: dropping again makes another drop
+    last_seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(), -- when its newest file arrived
     state         text NOT NULL,               -- cases.states.DROP
-    lane_family   text,                        -- known once the order is read
+    released_by   text,                        -- who said that a quarantined drop may become a case
     first_seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     completed_at  timestamptz,
     ended_at      timestamptz,
@@ -222,7 +224,7 @@ CREATE TABLE vault.drops (
     missing       jsonb NOT NULL DEFAULT '[]',
     receipt       jsonb,
     cleared_at    timestamptz,                 -- its files left the inbox
-    UNIQUE (prefix, order_etag)
+    UNIQUE NULLS NOT DISTINCT (prefix, order_etag, order_at)
 );
 CREATE INDEX drops_arriving ON vault.drops (clinic) WHERE state = 'arriving';
 
