@@ -17,7 +17,7 @@ class Quarantine(TeledxError):
     """The case cannot be trusted until a person has looked.
 
     `code` is a row of `cases.reasons.REASONS`; `detail` says what was found, without any patient identity,
-    because it is logged and shown to operators.
+    because it is logged and shown to operators. All three cross a child process' border unchanged.
     """
 
     def __init__(self, code: str, detail: str = "") -> None:
@@ -25,6 +25,9 @@ class Quarantine(TeledxError):
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}" if detail else code)
+
+    def __reduce__(self) -> tuple[type[Quarantine], tuple[str, str]]:
+        return type(self), (self.code, self.detail)
 
 
 class Reject(TeledxError):
@@ -36,6 +39,9 @@ class Reject(TeledxError):
         self.detail = detail
         super().__init__(f"{code}: {detail}" if detail else code)
 
+    def __reduce__(self) -> tuple[type[Reject], tuple[str, str]]:
+        return type(self), (self.code, self.detail)
+
 
 class AskClinic(TeledxError):
     """The clinic must answer before the case goes on (an unreadable slide label, for one); `code` as above."""
@@ -45,6 +51,9 @@ class AskClinic(TeledxError):
         self.code = code
         self.detail = detail
         super().__init__(f"{code}: {detail}" if detail else code)
+
+    def __reduce__(self) -> tuple[type[AskClinic], tuple[str, str]]:
+        return type(self), (self.code, self.detail)
 
 
 class NotAllowed(TeledxError):
