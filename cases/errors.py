@@ -13,25 +13,14 @@ class Transient(TeledxError):
     """Something outside is away (a store, a database, a partner's line): the stage is tried again later."""
 
 
-class Quarantine(TeledxError):
-    """The case cannot be trusted until a person has looked.
+class SetAside(TeledxError):
+    """The case leaves its way for a reason of `cases.reasons.REASONS`, named by `code`.
 
-    `code` is a row of `cases.reasons.REASONS`; `detail` says what was found, without any patient identity,
-    because it is logged and shown to operators. All three cross a child process' border unchanged.
+    `detail` says what was found, without any patient identity, because it is logged and shown to operators.
+    `event` is what happens to the case (`cases.states.CASE`).
     """
 
-    def __init__(self, code: str, detail: str = "") -> None:
-        self.reason: Reason = REASONS[code]
-        self.code = code
-        self.detail = detail
-        super().__init__(f"{code}: {detail}" if detail else code)
-
-    def __reduce__(self) -> tuple[type[Quarantine], tuple[str, str]]:
-        return type(self), (self.code, self.detail)
-
-
-class Reject(TeledxError):
-    """The material is inadequate and goes back to the clinic with advice; `code` and `detail` as in `Quarantine`."""
+    event = ""
 
     def __init__(self, code: str, detail: str = "") -> None:
         self.reason: Reason = REASONS[code]
@@ -39,21 +28,26 @@ class Reject(TeledxError):
         self.detail = detail
         super().__init__(f"{code}: {detail}" if detail else code)
 
-    def __reduce__(self) -> tuple[type[Reject], tuple[str, str]]:
+    def __reduce__(self) -> tuple[type[SetAside], tuple[str, str]]:
         return type(self), (self.code, self.detail)
 
 
-class AskClinic(TeledxError):
-    """The clinic must answer before the case goes on (an unreadable slide label, for one); `code` as above."""
+class Quarantine(SetAside):
+    """The case cannot be trusted until a person has looked."""
 
-    def __init__(self, code: str, detail: str = "") -> None:
-        self.reason: Reason = REASONS[code]
-        self.code = code
-        self.detail = detail
-        super().__init__(f"{code}: {detail}" if detail else code)
+    event = "quarantined"
 
-    def __reduce__(self) -> tuple[type[AskClinic], tuple[str, str]]:
-        return type(self), (self.code, self.detail)
+
+class Reject(SetAside):
+    """The material is inadequate and goes back to the clinic with advice."""
+
+    event = "rejected"
+
+
+class AskClinic(SetAside):
+    """The clinic must answer before the case goes on: an unreadable slide label, for one."""
+
+    event = "asked"
 
 
 class NotAllowed(TeledxError):

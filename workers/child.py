@@ -1,0 +1,75 @@
+"""Native decoding in a child process that can be killed: a time limit and a memory limit from outside.
+
+dramatiq's own time limit does not stop a blocking call, and a decoder that reads hostile bytes may never return.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import resource
+import threading
+from collections.abc import Callable
+from concurrent.futures import TimeoutError as FutureTimeout
+from typing import Any, ParamSpec, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+
+from cases.errors import Quarantine
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+MEMORY_LIMIT = 4 << 30
+
+
+def _limit(memory: int) -> None:
+    """Cap the child's address space, in bytes; beyond it allocations fail instead of the machine."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+class Child:
+    """A small pool of children, started when first needed; each call has its own time limit."""
+
+    def __init__(self, *, workers: int = 1, memory: int = MEMORY_LIMIT, max_calls: int = 200) -> None:
+        self._workers = workers
+        self._memory = memory
+        self._max_calls = max_calls
+        self._pool: ProcessPool | None = None
+        self._lock = threading.Lock()
+
+    def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a top-level `function` in a child for at most 120 s; see `run_for`."""
+        return self.run_for(120.0, function, *args, **kwargs)
+
+    def run_for(self, seconds: float, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
+        """Call `function` in a child; raises what it raised, or `Quarantine("read-limit")` if it had to be killed."""
+        future = self._started().schedule(function, args=list(args), kwargs=kwargs, timeout=seconds)
+        try:
+            result: R = future.result()
+            return result
+        except FutureTimeout:
+            raise Quarantine("read-limit", f"{function.__name__} took longer than {seconds:.0f} s") from None
+        except ProcessExpired as error:
+            raise Quarantine("read-limit", f"{function.__name__} ended its process ({error.exitcode})") from None
+        except MemoryError:
+            raise Quarantine("read-limit", f"{function.__name__} wanted too much memory") from None
+
+    def _started(self) -> ProcessPool:
+        with self._lock:
+            if self._pool is None or not self._pool.active:
+                self._pool = ProcessPool(
+                    max_workers=self._workers,
+                    max_tasks=self._max_calls,
+                    initializer=_limit,
+                    initargs=[self._memory],
+                    context=multiprocessing.get_context("forkserver"),
+                )
+            return self._pool
+
+    def close(self) -> None:
+        with self._lock:
+            if self._pool is not None:
+                self._pool.stop()
+                self._pool.join(timeout=5)
+                self._pool = None

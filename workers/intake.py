@@ -1,0 +1,199 @@
+"""Watching the inbox: which drops are there, which are complete, which waited too long; and clearing what was received.
+
+The store's events are hints; this listing is the truth, so that any S3 store serves.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from pydantic import ValidationError
+
+from cases.network import Network
+from cases.order import Order, problems
+from cases.reasons import REASONS
+from storage import drops
+from storage.database import Database
+from storage.drops import Drop
+from storage.s3 import S3, Absent, Found
+from workers.parts import Parts
+
+log = structlog.get_logger()
+
+ORDER_NAME = "order.json"
+# What we write into a drop's prefix for clinics that only speak S3.
+NOTICES = ("receipt.json", "rejected.json", "quarantined.json")
+ORDER_SIZE_MAX = 16 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sighted:
+    """One drop's prefix as listed: its clinic and what lies below it, by name."""
+
+    clinic: str
+    prefix: str
+    files: dict[str, Found]
+
+    @property
+    def newest_at(self) -> datetime:
+        return max(f.modified_at for f in self.files.values())
+
+
+def scan(parts: Parts, clinic: str | None = None) -> int:
+    """Look through the inbox (of one clinic, or all); returns how many drops became complete."""
+    _, network = parts.network.current()
+    completed = 0
+    for sighted in _sighted(parts.s3, f"{clinic}/" if clinic else ""):
+        completed += _look(parts, network, sighted)
+    return completed
+
+
+def _sighted(s3: S3, prefix: str) -> Iterator[Sighted]:
+    def home(found: Found) -> tuple[str, str]:
+        clinic, _, rest = found.key.partition("/")
+        return clinic, rest.partition("/")[0]
+
+    for (clinic, name), group in itertools.groupby(s3.listing("inbox", prefix), key=home):
+        start = f"{clinic}/{name}/"
+        files = {f.key.removeprefix(start): f for f in group if f.key.startswith(start)}
+        files = {k: v for k, v in files.items() if k and k not in NOTICES}
+        if files:
+            yield Sighted(clinic=clinic, prefix=start, files=files)
+
+
+def _look(parts: Parts, network: Network, sighted: Sighted) -> bool:
+    """Bring one drop's row up to date; True if the drop became complete."""
+    found = sighted.files.get(ORDER_NAME)
+    with parts.database.transaction() as connection:
+        drop = drops.sight(
+            connection,
+            clinic=sighted.clinic,
+            prefix=sighted.prefix,
+            order_etag=found.etag if found else "",
+            order_at=found.modified_at if found else None,
+            newest_at=sighted.newest_at,
+        )
+    if drop.state != "arriving":
+        return False
+    if sighted.clinic not in {c.id for c in network.clinics}:
+        return _reject(parts, drop, "unknown-clinic")
+    if found is None:
+        return _wait(parts, drop, [ORDER_NAME])
+    order, wrong = read_order(parts.s3, sighted.prefix, found)
+    if order is None:
+        return _reject(parts, drop, "order-invalid", wrong)
+    if wrong := tuple(_unfit(order, network, drop.clinic)):
+        return _reject(parts, drop, "order-incomplete", wrong)
+    missing = [f.name for f in order.files if f.name not in sighted.files or sighted.files[f.name].size != f.size]
+    if missing:
+        return _wait(parts, drop, missing)
+    with parts.database.transaction() as connection:
+        service = network.service(order.service)
+        priority = network.priority(order.service, order.priority)
+        drops.complete(connection, drop, family=service.family, priority=priority)
+    log.info("drop_complete", drop=drop.id, clinic=drop.clinic, files=len(order.files))
+    return True
+
+
+def read_order(s3: S3, prefix: str, found: Found) -> tuple[Order | None, tuple[str, ...]]:
+    """The order as listed, or None and what is wrong with it in words. Raises `Absent` if it was replaced."""
+    if found.size > ORDER_SIZE_MAX:
+        return None, (f"order.json has more than {ORDER_SIZE_MAX >> 20} MiB",)
+    content = s3.get("inbox", f"{prefix}{ORDER_NAME}", etag=found.etag)
+    return parse_order(content)
+
+
+def parse_order(content: bytes) -> tuple[Order | None, tuple[str, ...]]:
+    """The order that these bytes are, or None and what is wrong in words that repeat no value of it."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
+        return None, ("order.json is not JSON in UTF-8",)
+    try:
+        return Order.model_validate_json(json.dumps(value)), ()
+    except ValidationError as error:
+        return None, problems(error)
+
+
+def _unfit(order: Order, network: Network, clinic: str) -> Iterator[str]:
+    """What the network misses in an order that is valid by itself."""
+    if not network.may_request(clinic, order.service):
+        offered = ", ".join(network.organisation(clinic).services) or "none"
+        yield f"service: this clinic cannot order it; it can order: {offered}"
+        return
+    if network.service(order.service).family == "slides" and not (order.specimens and order.slides):
+        yield "slides: a pathology order names its specimens and its slides"
+    known = {o.id for o in network.organisations}
+    if order.scanning_site is not None and order.scanning_site not in known:
+        yield "scanning_site: no such organisation in the network"
+    if order.wished_partner is not None and order.wished_partner not in {p.id for p in network.partners}:
+        yield "wished_partner: no such partner in the network"
+
+
+def _wait(parts: Parts, drop: Drop, missing: list[str]) -> bool:
+    patience = timedelta(seconds=parts.limits.arrival_patience)
+    if datetime.now(UTC) - drop.last_seen_at > patience:
+        with parts.database.transaction() as connection:
+            drops.reject(connection, drop.id, "files-missing", missing=missing)
+        log.info("drop_rejected", drop=drop.id, clinic=drop.clinic, code="files-missing", missing=len(missing))
+    elif drop.missing != missing:
+        with parts.database.transaction() as connection:
+            drops.show_missing(connection, drop.id, missing)
+    return False
+
+
+def _reject(parts: Parts, drop: Drop, code: str, wrong: tuple[str, ...] = ()) -> bool:
+    with parts.database.transaction() as connection:
+        drops.reject(connection, drop.id, code, problems=wrong)
+    log.info("drop_rejected", drop=drop.id, code=code, problems=len(wrong))
+    return False
+
+
+def clear(database: Database, s3: S3) -> int:
+    """Write the notices of ended drops into the inbox and take received files out of it; returns how many drops."""
+    with database.transaction() as connection:
+        ended = drops.uncleared(connection)
+    for drop in ended:
+        _clear_one(database, s3, drop)
+    return len(ended)
+
+
+def _clear_one(database: Database, s3: S3, drop: Drop) -> None:
+    notice = {"received": "receipt.json", "quarantined": "quarantined.json"}.get(drop.state, "rejected.json")
+    content = drop.receipt if drop.state == "received" else _reason_notice(drop)
+    s3.replace("inbox", f"{drop.prefix}{notice}", json.dumps(content, ensure_ascii=False).encode(), "application/json")
+    if drop.state == "received":
+        _take_out(s3, drop)
+    with database.transaction() as connection:
+        drops.cleared(connection, drop.id)
+
+
+def _take_out(s3: S3, drop: Drop) -> None:
+    """Delete the files that the receipt names, unless the clinic has dropped another order here since."""
+    try:
+        order = s3.head("inbox", f"{drop.prefix}{ORDER_NAME}")
+    except Absent:
+        return
+    if order.etag.strip('"') != drop.order_etag or drop.receipt is None:
+        return
+    names = [f["name"] for f in drop.receipt["files"]]
+    s3.delete("inbox", [f"{drop.prefix}{name}" for name in (*names, ORDER_NAME)])
+
+
+def _reason_notice(drop: Drop) -> dict[str, object]:
+    reason = REASONS[drop.reason_code or "order-invalid"]
+    return {
+        "drop": drop.id,
+        "reason": reason.code,
+        "what": reason.what,
+        "todo": reason.todo,
+        "what_zh": reason.what_zh,
+        "todo_zh": reason.todo_zh,
+        "problems": drop.problems,
+        "missing": drop.missing,
+    }
