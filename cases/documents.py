@@ -176,6 +176,7 @@ class Alternative(Document):
     partner: str
     eligible: bool
     reasons: tuple[str, ...]
+    reasons_zh: tuple[str, ...] = ()
 
 
 class Routed(Document):
@@ -184,6 +185,7 @@ class Routed(Document):
     partner: str
     rule: str
     reasons: tuple[str, ...]
+    reasons_zh: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...] = ()
     due_at: datetime
 
