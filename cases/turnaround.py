@@ -102,12 +102,7 @@ def visits(log: Sequence[Milestone], now: datetime) -> tuple[Visit, ...]:
     found: list[Visit] = []
     leg, since = None, None
     for milestone in log:
-        kind = MILESTONES[milestone.name]
-        entered = (
-            kind.starts
-            if kind.starts in LEGS and LEGS[kind.starts].state is None
-            else LEG_OF_STATE.get(milestone.state)
-        )
+        entered = _leg_from(milestone)
         if entered == leg:
             continue
         at = milestone.at if since is None else max(milestone.at, since)
@@ -176,7 +171,7 @@ def judge(level: ServiceLevel, log: Sequence[Milestone], now: datetime, calendar
 def expected_due(
     level: ServiceLevel, log: Sequence[Milestone], now: datetime, calendar: Calendar
 ) -> datetime:
-    """When the case is due as far as one can tell at `now`: as if a clock that stands, or has not begun, ran from now."""
+    """When the case is due as far as one can tell: as if a clock that stands, or has not begun, ran from `now`."""
     judged = judge(level, log, now, calendar)
     if judged.due_at is not None:
         return judged.due_at
@@ -194,6 +189,14 @@ def percentile(durations: Iterable[timedelta], share: float) -> timedelta | None
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def _leg_from(milestone: Milestone) -> str | None:
+    """The leg the case is in from this milestone on: its state's, or the one before there was a case."""
+    starts = MILESTONES[milestone.name].starts
+    if starts in LEGS and LEGS[starts].state is None:
+        return starts
+    return LEG_OF_STATE.get(milestone.state)
 
 
 def _until(log: Sequence[Milestone], name: str) -> Sequence[Milestone]:
