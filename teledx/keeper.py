@@ -1,10 +1,7 @@
 """Keeps one program running: the thread behind each row of the supervisor's table."""
 
 import contextlib
-import os
-import signal
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -16,9 +13,8 @@ from typing import IO
 
 from teledx.leash import Leash
 from teledx.program import Program
+from teledx.spawn import POLL_SECONDS, end, how_it_ended, spawn
 
-LAUNCH = Path(__file__).with_name("launch.py")
-POLL_SECONDS = 0.05
 WATCH_SECONDS = 0.2
 FIRST_PAUSE_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
@@ -119,7 +115,7 @@ class Keeper(threading.Thread):
         try:
             self.program.prepare()
             with self._output() as output, self._process(output) as process:
-                self._pump(process)
+                note_lines(process, self.program, self.log)
                 self._tell(Event.STARTED)
                 if self._becomes_ready(process):
                     self.program.settle()
@@ -131,7 +127,7 @@ class Keeper(threading.Thread):
                 if process.returncode is not None:
                     self._tell(Event.DIED, how_it_ended(process.returncode))
         except Exception as error:  # noqa: BLE001 -- the keeper is the boundary: it reports, pauses and tries again
-            self._note(traceback.format_exc())
+            note(self.log, traceback.format_exc())
             self._tell(Event.FAILED, f"{type(error).__name__}, see {self.log}")
         finally:
             self.ready.clear()
@@ -153,40 +149,16 @@ class Keeper(threading.Thread):
     @contextlib.contextmanager
     def _process(self, output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         """The running program; at the end of the block it and its whole group are gone."""
-        program = self.program
-        account = program.account
-        who = (str(account.uid), str(account.gid)) if account else ("-1", "-1")
-        launch = [sys.executable, "-I", "-S", str(LAUNCH), str(os.getpid()), str(int(program.stop_signal))]
-        process = subprocess.Popen(
-            [*launch, str(program.nice), *who, *program.argv],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if program.log_line else output,
-            stderr=subprocess.STDOUT,
-            cwd=program.cwd,
-            env={**os.environ, **program.env},
-            process_group=0,
-        )
+        process = spawn(self.program, output)
         self.pid = process.pid
-        self._leash.hold(process.pid, program.stop_seconds)
+        self._leash.hold(process.pid, self.program.stop_seconds)
         try:
             yield process
         finally:
-            self._end(process)
-            self._leash.release(process.pid)
-
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        """Ask, wait, kill; then kill what its group still holds."""
-        if process.poll() is None:
-            process.send_signal(self.program.stop_signal)
-            deadline = time.monotonic() + self.program.stop_seconds
-            while process.poll() is None and time.monotonic() < deadline:
-                if self._hurry.wait(POLL_SECONDS):
-                    break
-            if process.poll() is None:
+            if not end(process, self.program, self._hurry):
                 self._tell(Event.KILLED)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            self._leash.release(process.pid)
+            self.program.tidy()
 
     @contextlib.contextmanager
     def _output(self) -> Iterator[IO[bytes]]:
@@ -195,29 +167,27 @@ class Keeper(threading.Thread):
         with self.log.open("ab") as output:
             yield output
 
-    def _pump(self, process: subprocess.Popen[bytes]) -> None:
-        """Pass the program's output line by line through its `log_line`, in a thread that ends with the output."""
-        log_line, lines = self.program.log_line, process.stdout
-        if log_line is None or lines is None:
-            return
-
-        def pump() -> None:
-            with lines:
-                for line in lines:
-                    kept = log_line(line.decode("utf-8", "replace").rstrip("\r\n"))
-                    if kept is not None:
-                        self._note(kept + "\n")
-
-        threading.Thread(target=pump, name=f"log-{self.program.name}", daemon=True).start()
-
-    def _note(self, text: str) -> None:
-        with self.log.open("a", encoding="utf-8") as output:
-            output.write(text)
-
     def _tell(self, event: Event, detail: str = "") -> None:
         self._report(Report(program=self.program.name, event=event, detail=detail))
 
 
-def how_it_ended(code: int) -> str:
-    """A return code in words: `exit code 3`, `signal SIGKILL`."""
-    return f"exit code {code}" if code >= 0 else f"signal {signal.Signals(-code).name}"
+def note(log: Path, text: str) -> None:
+    """Append to a log."""
+    with log.open("a", encoding="utf-8") as output:
+        output.write(text)
+
+
+def note_lines(process: subprocess.Popen[bytes], program: Program, log: Path) -> None:
+    """Pass the output of a program with a `log_line` through it and into the log, in a thread that ends with it."""
+    log_line, lines = program.log_line, process.stdout
+    if log_line is None or lines is None:
+        return
+
+    def pump() -> None:
+        with lines:
+            for line in lines:
+                kept = log_line(line.decode("utf-8", "replace").rstrip("\r\n"))
+                if kept is not None:
+                    note(log, kept + "\n")
+
+    threading.Thread(target=pump, name=f"log-{program.name}", daemon=True).start()

@@ -14,7 +14,7 @@ class Leash:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._groups: dict[int, float] = {}
-        self._guardian: subprocess.Popen[str] | None = None
+        self._guardian: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the guardian."""
@@ -46,21 +46,20 @@ class Leash:
         try:
             self._write(self._guardian, line)
         except BrokenPipeError:
-            self._guardian.wait()
+            self._guardian.communicate()
             self._guardian = self._spawn()
             self._write(self._guardian, "".join(f"+{group} {secs}\n" for group, secs in self._groups.items()))
 
     @staticmethod
-    def _write(guardian: subprocess.Popen[str], text: str) -> None:
+    def _write(guardian: subprocess.Popen[bytes], text: str) -> None:
         assert guardian.stdin is not None
-        guardian.stdin.write(text)
-        guardian.stdin.flush()
+        guardian.stdin.write(text.encode())
 
     @staticmethod
-    def _spawn() -> subprocess.Popen[str]:
+    def _spawn() -> subprocess.Popen[bytes]:
         return subprocess.Popen(
             [sys.executable, "-I", "-S", str(GUARDIAN)],
             stdin=subprocess.PIPE,
-            text=True,
+            bufsize=0,
             start_new_session=True,
         )

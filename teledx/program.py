@@ -31,9 +31,9 @@ class Program:
     """One row of the supervisor's table.
 
     `prepare` runs before every start, `settle` once after it has become ready and before anything that waits for it
-    starts; both must stand being repeated, and an exception from either counts as a failed start. `ready` is asked
-    until it says yes and must answer within a second or so. `log_line`, where given, sees each line of output
-    (without its end) and returns what may be written, or None for nothing.
+    starts, `tidy` after it has ended. All must stand being repeated; an exception from one of them counts as a failed
+    start. `ready` is asked until it says yes and must answer within a second or so. `log_line`, where given, sees
+    each line of output (without its end) and returns what may be written, or None for nothing.
     """
 
     name: str
@@ -44,6 +44,7 @@ class Program:
     prepare: Callable[[], None] = nothing
     ready: Callable[[], bool] = at_once
     settle: Callable[[], None] = nothing
+    tidy: Callable[[], None] = nothing
     ready_seconds: float = 60.0
     stop_signal: signal.Signals = signal.SIGTERM
     stop_seconds: float = 10.0  # after these it is killed

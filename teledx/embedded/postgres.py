@@ -76,7 +76,8 @@ def postgres(
 ) -> Postgres:
     """A server whose cluster lives in `state`, made at its first start.
 
-    `port`: unless given, that of the last time if it is free. `binaries`: a folder with `initdb` and `postgres`, the wheel's unless given.
+    `port`: unless given, that of the last time if it is free. `binaries`: a folder with `initdb` and `postgres`; the
+    wheel's unless given. `settings` stand above those of this module.
     """
     account = unprivileged()
     home = home_for(state, account)

@@ -34,6 +34,7 @@ from teledx.program import Program, answers_http
 
 MEMORY_LIMIT = "600MiB"  # without it Go takes 2.5 GB
 SHELL_SECONDS = 30
+SOCKETS = Path("/tmp")  # noqa: S108 -- where the server puts them, whatever TMPDIR says
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
 FSYNC = "fs.configure -locationPrefix=/buckets/ -fsync -apply\n"
 
@@ -167,6 +168,7 @@ def seaweedfs(
         prepare=prepare,
         ready=lambda: answers_http(f"http://{LOOPBACK}:{ports.s3}/healthz"),
         settle=lambda: require_fsync(ports),
+        tidy=lambda: remove_sockets(ports),
         stop_seconds=8,
         log_line=without_keys,
     )
@@ -251,3 +253,13 @@ def without_keys(line: str) -> str | None:
     if place is None:
         return None
     return line if KEYLESS_SOURCES.match(place.group(2)) else place.group(1)
+
+
+def remove_sockets(ports: Ports) -> None:
+    """The server makes sockets in the system's folder for temporary files, under its ports, and leaves some behind."""
+    for port in (ports.master, ports.volume, ports.filer, ports.s3, ports.admin):
+        for socket in (
+            *SOCKETS.glob(f"seaweedfs-*-{port}.sock"),
+            *SOCKETS.glob(f"seaweedfs-*-{port + GRPC_OFFSET}.sock"),
+        ):
+            socket.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The real components as private instances on free ports, each with `start`, `stop`, `kill` and `restart`."""
