@@ -188,13 +188,14 @@ def put_back(connection: Connection, run: Run, *, delay: float, error: str, forg
 
 def end(connection: Connection, run: Run, outcome: str, error: str | None = None) -> bool:
     """Close the run if it is still ours; False means that another owner has it and nothing may be committed."""
-    return bool(
-        connection.execute(
-            "UPDATE stage_run SET outcome = %s, error = coalesce(%s, error), ended_at = clock_timestamp()"
-            " WHERE id = %s AND owner = %s AND outcome IS NULL",
-            (outcome, error, run.id, run.owner),
-        ).rowcount
-    )
+    ended = connection.execute(
+        "UPDATE stage_run SET outcome = %s, error = coalesce(%s, error), ended_at = clock_timestamp()"
+        " WHERE id = %s AND owner = %s AND outcome IS NULL",
+        (outcome, error, run.id, run.owner),
+    ).rowcount
+    # A place in the window is free.
+    connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+    return bool(ended)
 
 
 _LAPSED = """

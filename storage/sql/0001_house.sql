@@ -163,6 +163,7 @@ CREATE TABLE work_item (
     draft         jsonb,                       -- cases.documents.ReportBody as typed so far
     successor_of  uuid REFERENCES work_item,
     ended_because text,                        -- completed, released, declined, lease_expired, cancelled
+    why           text NOT NULL DEFAULT '',    -- the reader's words on a release or a decline
     created_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     ended_at      timestamptz
 );
@@ -171,11 +172,13 @@ CREATE INDEX work_item_waiting ON work_item (partner, state) WHERE state IN ('SC
 
 CREATE TABLE report (
     id          uuid PRIMARY KEY DEFAULT gen_random_uuid(),
-    case_id     text NOT NULL UNIQUE REFERENCES cases,
+    case_id     text NOT NULL REFERENCES cases,
     partner     text NOT NULL,
     status      text NOT NULL,                 -- cases.states.REPORT
     version     integer NOT NULL
 );
+-- One report stands for a case; a partner's preliminary one is cancelled when it declines.
+CREATE UNIQUE INDEX report_of_case ON report (case_id) WHERE status <> 'cancelled';
 
 -- Each version is kept, none is overwritten.
 CREATE TABLE report_version (
@@ -268,6 +271,27 @@ CREATE TABLE vault.label_answer (
     PRIMARY KEY (case_id, number)
 );
 
+-- What a person wrote about a case. Free text of those who know the patient may name the patient.
+CREATE TABLE vault.remark (
+    id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    case_id     text NOT NULL,                 -- of a case or a drop
+    account     text NOT NULL,
+    action      text NOT NULL,                 -- cases.access
+    words       text NOT NULL,
+    written_at  timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX remark_of_case ON vault.remark (case_id);
+
+-- A drop that comes through the gateway: its order until order.json is written, and its multipart uploads.
+CREATE TABLE vault.upload (
+    drop_id         text PRIMARY KEY REFERENCES vault.drops,
+    account         text NOT NULL,
+    order_document  jsonb NOT NULL,            -- as posted
+    files           jsonb NOT NULL,            -- {name: {size, part_size, upload_id}}; '' is a plain PUT
+    started_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+    completed_at    timestamptz
+);
+
 -- ---------------------------------------------------------------- who may do what
 
 GRANT USAGE ON SCHEMA public, vault TO teledx_region;
@@ -281,6 +305,7 @@ GRANT SELECT ON network_version, access_token, cases, work_item, report, report_
 GRANT UPDATE (state, version, changed_at) ON cases TO teledx_partner;
 GRANT INSERT, UPDATE ON work_item, report TO teledx_partner;
 GRANT INSERT ON report_version, milestone, stage_run, audit_log TO teledx_partner;
+GRANT SELECT (case_id, stage, case_version) ON stage_run TO teledx_partner; -- writing a run twice is writing it once
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO teledx_partner;
 
 -- The second lock: a partner's role sees the rows of the tenant named in the transaction, and no others.
@@ -289,7 +314,8 @@ CREATE FUNCTION tenant() RETURNS text LANGUAGE sql STABLE AS $$ SELECT current_s
 DO $$
 DECLARE t text;
 BEGIN
-    FOREACH t IN ARRAY ARRAY['cases', 'work_item', 'report', 'report_version', 'partner_object', 'milestone', 'stage_run'] LOOP
+    FOREACH t IN ARRAY ARRAY['cases', 'work_item', 'report', 'report_version', 'partner_object', 'milestone', 'stage_run',
+                            'audit_log'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', t);
         EXECUTE format('CREATE POLICY region ON %I TO teledx_region USING (true) WITH CHECK (true)', t);
     END LOOP;
@@ -301,4 +327,7 @@ CREATE POLICY partner ON milestone TO teledx_partner
     USING (EXISTS (SELECT FROM cases c WHERE c.id = case_id))
     WITH CHECK (EXISTS (SELECT FROM cases c WHERE c.id = case_id));
 CREATE POLICY partner ON stage_run FOR INSERT TO teledx_partner
-    WITH CHECK (EXISTS (SELECT FROM cases c WHERE c.id = case_id));
+    WITH CHECK (stage IN ('route', 'return') AND EXISTS (SELECT FROM cases c WHERE c.id = case_id));
+CREATE POLICY partner_twice ON stage_run FOR SELECT TO teledx_partner
+    USING (EXISTS (SELECT FROM cases c WHERE c.id = case_id));
+CREATE POLICY partner ON audit_log FOR INSERT TO teledx_partner WITH CHECK (organisation = tenant());

@@ -1,0 +1,25 @@
+"""Registering the stages on a given broker, and running one worker process until it is told to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import dramatiq
+
+from queues.broker import ACTOR, declare, queue_of
+from workers.stage import Runner
+
+
+def register(broker: dramatiq.Broker, runner: Runner, lanes: Sequence[str]) -> None:
+    """Declare the lanes' queues and register the one actor that all messages name."""
+
+    def run_stage(case_id: str, stage: str, case_version: int) -> None:
+        runner.run(case_id, stage, case_version)
+
+    dramatiq.actor(run_stage, actor_name=ACTOR, queue_name=queue_of(lanes[0]), broker=broker)
+    declare(broker, lanes)
+
+
+def worker(broker: dramatiq.Broker, lanes: Sequence[str], threads: int) -> dramatiq.Worker:
+    """A dramatiq worker of `threads` threads on the lanes' queues; the caller starts and stops it."""
+    return dramatiq.Worker(broker, queues={queue_of(lane) for lane in lanes}, worker_threads=threads, worker_timeout=100)

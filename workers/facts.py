@@ -1,0 +1,104 @@
+"""What only one stage needs to know beside its case, read in the same transaction that loads the case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from storage.cases import Case
+from storage.database import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class Earlier:
+    """An earlier case of the same patient of the same clinic, and the day of its examination (or of its receipt)."""
+
+    case_id: str
+    service: str
+    examined_on: date
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignedReport:
+    """The newest version of the case's report, as signed on the partner's side."""
+
+    report_id: str
+    version: int
+    status: str
+    body: dict[str, Any]
+    body_sha256: str
+    signed_by: str
+    signed_at: datetime
+    partner: str
+    why: str
+    received_at: datetime
+
+
+def answered_labels(connection: Connection, case: Case) -> dict[int, bool]:
+    """The clinic's answers about slide labels, by the slide's number in the order."""
+    rows = connection.execute("SELECT number, confirmed FROM vault.label_answer WHERE case_id = %s", (case.id,))
+    return {row["number"]: row["confirmed"] for row in rows.fetchall()}
+
+
+def earlier_cases(connection: Connection, case: Case) -> tuple[Earlier, ...]:
+    """Earlier cases of the same (clinic, patient ID) that a partner has received, the newest first."""
+    rows = connection.execute(
+        "SELECT c.id, c.service, c.received_at, d.body FROM vault.case_order me"
+        " JOIN vault.case_order o ON o.clinic = me.clinic AND o.patient_id = me.patient_id AND o.case_id <> me.case_id"
+        " JOIN cases c ON c.id = o.case_id"
+        " LEFT JOIN LATERAL (SELECT body FROM vault.document d WHERE d.case_id = c.id AND d.stage = 'preprocess'"
+        "   ORDER BY case_version DESC LIMIT 1) d ON true"
+        " WHERE me.case_id = %s AND c.partner IS NOT NULL ORDER BY c.received_at DESC LIMIT 20",
+        (case.id,),
+    ).fetchall()
+    return tuple(
+        Earlier(case_id=r["id"], service=r["service"], examined_on=_examined_on(r["body"], r["received_at"])) for r in rows
+    )
+
+
+def _examined_on(body: dict[str, Any] | None, received_at: datetime) -> date:
+    days = [s["study_date"] for s in (body or {}).get("studies", []) if s.get("study_date")]
+    return min((date.fromisoformat(d) for d in days), default=received_at.date())
+
+
+def partner_loads(connection: Connection, case: Case) -> dict[str, tuple[int, int]]:
+    """For each partner: open work items, and cases on their way to it."""
+    rows = connection.execute(
+        "SELECT partner, count(*) FILTER (WHERE w) AS open, count(*) FILTER (WHERE NOT w) AS coming FROM ("
+        " SELECT partner, true AS w FROM work_item WHERE state IN ('SCHEDULED', 'IN PROGRESS')"
+        " UNION ALL SELECT partner, false FROM cases WHERE state = 'routed') t GROUP BY partner"
+    ).fetchall()
+    return {r["partner"]: (r["open"], r["coming"]) for r in rows}
+
+
+def signed_report(connection: Connection, case: Case) -> SignedReport | None:
+    """The newest signed version of the report, None if there is none."""
+    row = connection.execute(
+        "SELECT v.*, r.id AS the_report FROM report r JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
+        " WHERE r.case_id = %s",
+        (case.id,),
+    ).fetchone()
+    if row is None:
+        return None
+    return SignedReport(
+        report_id=str(row["the_report"]),
+        version=row["version"],
+        status=row["status"],
+        body=row["body"],
+        body_sha256=row["body_sha256"],
+        signed_by=row["signed_by"],
+        signed_at=row["signed_at"],
+        partner=row["partner"],
+        why=row["why"],
+        received_at=case.received_at,
+    )
+
+
+FACTS: Mapping[str, Callable[[Connection, Case], Any]] = {
+    "preprocess": answered_labels,
+    "deidentify": earlier_cases,
+    "route": partner_loads,
+    "return": signed_report,
+}
