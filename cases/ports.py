@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 from cases.documents import StoredObject
 
@@ -48,22 +47,6 @@ class Objects(Protocol):
     ) -> StoredObject: ...
 
 
-class Inbox(Protocol):
-    """What a clinic dropped; read-only, because until `receive` has copied it the clinic may still delete it."""
-
-    def listing(self, prefix: str) -> Iterator[InboxObject]: ...
-
-    def open(self, key: str, etag: str) -> BinaryIO: ...
-
-
-@dataclass(frozen=True, kw_only=True)
-class InboxObject:
-    key: str
-    size: int
-    etag: str
-    modified_at: datetime
-
-
 @dataclass(frozen=True, kw_only=True)
 class PatientKey:
     """What de-identification derives for one patient of one clinic: its pseudonym, shift and the key's id.
@@ -84,11 +67,11 @@ class Vault(Protocol):
 
 
 class Progress(Protocol):
-    """Slices of long work: `done` says which parts are behind us, `mark` records one, `pause_due` asks for a pause."""
+    """Slices of long work: `done` says which parts are behind us, `mark` records some, `pause_due` asks for a pause."""
 
     @property
     def done(self) -> frozenset[str]: ...
 
-    def mark(self, part: str) -> None: ...
+    def mark(self, parts: Sequence[str]) -> None: ...
 
     def pause_due(self) -> bool: ...

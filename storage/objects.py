@@ -10,7 +10,7 @@ from cases.documents import StoredObject
 from cases.ports import Segment
 from storage.database import Connection, Database
 from storage.runs import Run
-from storage.s3 import MIB, PART_MIN, S3, Absent, Conflict
+from storage.s3 import MIB, PART_MIN, S3, Absent, Conflict, Found
 
 _INTEND = """
 INSERT INTO object (zone, key, case_id, run_id)
@@ -139,6 +139,9 @@ class RunObjects:
         )
         self.bytes_out += sum(len(p) for p in pieces if isinstance(p, bytes))
         return done
+
+    def listing(self, zone: str, prefix: str) -> Iterator[Found]:
+        return self._s3.listing(zone, prefix)
 
     def _pieces(self, source: StoredObject, segments: tuple[Segment, ...]) -> Iterator[tuple[int, int] | bytes]:
         """Parts that S3 accepts: ranges of at least 5 MiB copied in the store, what is smaller read and merged."""

@@ -165,13 +165,13 @@ def beat(database: Database, runs: Sequence[tuple[int, str]]) -> frozenset[int]:
     return frozenset(r["id"] for r in rows)
 
 
-def mark_progress(database: Database, run: Run, part: str) -> None:
-    """Remember that `part` of a long run is behind us, whatever becomes of this attempt."""
+def mark_progress(database: Database, run: Run, parts: Sequence[str]) -> None:
+    """Remember that `parts` of a long run are behind us, whatever becomes of this attempt."""
     with database.transaction() as connection:
         connection.execute(
             "UPDATE stage_run SET progress = progress || %s::jsonb, heartbeat_at = clock_timestamp()"
             " WHERE id = %s AND owner = %s AND outcome IS NULL",
-            (json.dumps([part]), run.id, run.owner),
+            (json.dumps(list(parts)), run.id, run.owner),
         )
 
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from cases.milestones import Milestone
+from cases.network import Network
+from cases.routing import Load
 from storage.cases import Case
 from storage.database import Connection
 
@@ -36,13 +39,13 @@ class SignedReport:
     received_at: datetime
 
 
-def answered_labels(connection: Connection, case: Case) -> dict[int, bool]:
+def answered_labels(connection: Connection, case: Case, network: Network) -> dict[int, bool]:
     """The clinic's answers about slide labels, by the slide's number in the order."""
     rows = connection.execute("SELECT number, confirmed FROM vault.label_answer WHERE case_id = %s", (case.id,))
     return {row["number"]: row["confirmed"] for row in rows.fetchall()}
 
 
-def earlier_cases(connection: Connection, case: Case) -> tuple[Earlier, ...]:
+def earlier_cases(connection: Connection, case: Case, network: Network) -> tuple[Earlier, ...]:
     """Earlier cases of the same (clinic, patient ID) that a partner has received, the newest first."""
     rows = connection.execute(
         "SELECT c.id, c.service, c.received_at, d.body FROM vault.case_order me"
@@ -63,17 +66,52 @@ def _examined_on(body: dict[str, Any] | None, received_at: datetime) -> date:
     return min((date.fromisoformat(d) for d in days), default=received_at.date())
 
 
-def partner_loads(connection: Connection, case: Case) -> dict[str, tuple[int, int]]:
-    """For each partner: open work items, and cases on their way to it."""
-    rows = connection.execute(
-        "SELECT partner, count(*) FILTER (WHERE w) AS open, count(*) FILTER (WHERE NOT w) AS coming FROM ("
-        " SELECT partner, true AS w FROM work_item WHERE state IN ('SCHEDULED', 'IN PROGRESS')"
-        " UNION ALL SELECT partner, false FROM cases WHERE state = 'routed') t GROUP BY partner"
+@dataclass(frozen=True, kw_only=True)
+class RouteFacts:
+    """What routing must know beside the case: each partner's load, who declined the case, and its log so far."""
+
+    loads: Mapping[str, Load]
+    declined: tuple[str, ...]
+    log: tuple[Milestone, ...]
+
+
+_LOADS = """
+SELECT p.partner, coalesce(w.open, 0) + coalesce(c.coming, 0) AS open_items,
+    coalesce(w.stat, 0) + coalesce(c.coming_stat, 0) AS open_stat, coalesce(d.today, 0) AS today,
+    coalesce(k.open_until > clock_timestamp(), false) AS down
+FROM unnest(%(partners)s::text[]) AS p(partner)
+LEFT JOIN (SELECT w.partner, count(*) AS open, count(*) FILTER (WHERE c.priority = 'stat') AS stat
+    FROM work_item w JOIN cases c ON c.id = w.case_id WHERE w.state IN ('SCHEDULED', 'IN PROGRESS')
+    GROUP BY w.partner) w USING (partner)
+LEFT JOIN (SELECT partner, count(*) AS coming, count(*) FILTER (WHERE priority = 'stat') AS coming_stat
+    FROM cases WHERE state = 'routed' GROUP BY partner) c USING (partner)
+LEFT JOIN (SELECT partner, count(*) AS today FROM route_decision
+    WHERE decided_at >= date_trunc('day', clock_timestamp(), %(zone)s) GROUP BY partner) d USING (partner)
+LEFT JOIN partner_circuit k USING (partner)
+"""
+
+
+def route_facts(connection: Connection, case: Case, network: Network) -> RouteFacts:
+    """The loads of all partners of the network, who declined this case, and the case's milestones."""
+    values = {"partners": [p.id for p in network.partners], "zone": network.time_zone}
+    loads = {
+        r["partner"]: Load(open_items=r["open_items"], open_stat=r["open_stat"], today=r["today"], down=r["down"])
+        for r in connection.execute(_LOADS, values).fetchall()
+    }
+    declined = connection.execute(
+        "SELECT DISTINCT partner FROM work_item WHERE case_id = %s AND ended_because = 'declined'", (case.id,)
     ).fetchall()
-    return {r["partner"]: (r["open"], r["coming"]) for r in rows}
+    log = connection.execute(
+        "SELECT name, state, happened_at FROM milestone WHERE case_id = %s ORDER BY id", (case.id,)
+    ).fetchall()
+    return RouteFacts(
+        loads=loads,
+        declined=tuple(r["partner"] for r in declined),
+        log=tuple(Milestone(name=r["name"], state=r["state"], at=r["happened_at"]) for r in log),
+    )
 
 
-def signed_report(connection: Connection, case: Case) -> SignedReport | None:
+def signed_report(connection: Connection, case: Case, network: Network) -> SignedReport | None:
     """The newest signed version of the report, None if there is none."""
     row = connection.execute(
         "SELECT v.*, r.id AS the_report FROM report r JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
@@ -96,9 +134,9 @@ def signed_report(connection: Connection, case: Case) -> SignedReport | None:
     )
 
 
-FACTS: Mapping[str, Callable[[Connection, Case], Any]] = {
+FACTS: Mapping[str, Callable[[Connection, Case, Network], Any]] = {
     "preprocess": answered_labels,
     "deidentify": earlier_cases,
-    "route": partner_loads,
+    "route": route_facts,
     "return": signed_report,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from storage import runs
 from storage.database import Database
@@ -22,9 +23,9 @@ class RunProgress:
     def done(self) -> frozenset[str]:
         return frozenset(self._done)
 
-    def mark(self, part: str) -> None:
-        runs.mark_progress(self._database, self._run, part)
-        self._done.add(part)
+    def mark(self, parts: Sequence[str]) -> None:
+        runs.mark_progress(self._database, self._run, parts)
+        self._done.update(parts)
 
     def pause_due(self) -> bool:
         return time.monotonic() >= self._until

@@ -114,7 +114,7 @@ class Runner:
             case = cases.get(connection, run.case_id)
             if case.version != run.case_version or case.state != stage.runs_in:
                 raise NotAllowed(f"case {case.id} is {case.state} at version {case.version}")
-            facts = FACTS[run.stage](connection, case) if run.stage in FACTS else None
+            facts = FACTS[run.stage](connection, case, network) if run.stage in FACTS else None
             return Work(
                 run=run,
                 case=case,
