@@ -1,7 +1,7 @@
 """Who may do what: role by action by the relation of the person's organisation to the thing.
 
-Relations: `own` (the organisation requested the case or its laboratory made the slides), `assigned` (the case was routed
-to it), `any` (neither, or a thing of the whole network). A role granted `any` may do it whatever the relation.
+Relations: `own` (the organisation requested the case, or its laboratory made the slides), `assigned` (the case was
+routed to it), `any` (neither, or a thing of the whole network). A role granted `any` may do it whatever the relation.
 """
 
 from __future__ import annotations
