@@ -125,6 +125,7 @@ DROP_STATES = ("arriving", "complete", "received", "rejected", "quarantined")
 DROP: Machine = {
     ("arriving", "completed"): "complete",
     ("arriving", "rejected"): "rejected",
+    ("arriving", "quarantined"): "quarantined",
     ("complete", "received"): "received",
     ("complete", "rejected"): "rejected",
     ("complete", "quarantined"): "quarantined",

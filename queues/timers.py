@@ -18,7 +18,7 @@ log = structlog.get_logger()
 LEADER_LOCK = 0x7E1ED3
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Duty:
     """`act` every `seconds`; with `channel`, also as soon as a notice comes there, with its payload ('' by the clock)."""
 

@@ -140,6 +140,11 @@ def quarantine_run(database: Database, run: Run, code: str, detail: str, receive
         _end(connection, run.case_id, "quarantined", code, detail, (), ())
 
 
+def set_aside(connection: Connection, drop_id: str, code: str, detail: str) -> None:
+    """End the drop as quarantined; its files stay where they are."""
+    _end(connection, drop_id, "quarantined", code, detail, (), ())
+
+
 def release(connection: Connection, drop_id: str, by: str) -> None:
     """A person says that a quarantined drop is a case of its own: receive it again."""
     drop = get(connection, drop_id, lock=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cases.documents import StoredObject
@@ -208,3 +210,31 @@ def claim(connection: Connection, case_id: str, objects: Sequence[StoredObject])
     ).rowcount
     if found != len({(o.zone, o.key) for o in objects}):
         raise RuntimeError("an object without an intent row, or of another case, cannot be claimed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intent:
+    """An object that was intended and never claimed."""
+
+    zone: str
+    key: str
+
+
+def unclaimed(connection: Connection, older: timedelta, limit: int) -> list[Intent]:
+    """Intents older than `older` whose run has ended, so that nothing can claim them any more."""
+    rows = connection.execute(
+        "SELECT o.zone, o.key FROM object o LEFT JOIN stage_run r ON r.id = o.run_id"
+        " WHERE o.claimed_at IS NULL AND o.intended_at < clock_timestamp() - %s"
+        " AND (r.id IS NULL OR r.outcome IS NOT NULL) ORDER BY o.intended_at LIMIT %s",
+        (older, limit),
+    )
+    return [Intent(zone=r["zone"], key=r["key"]) for r in rows.fetchall()]
+
+
+def forget(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Remove the rows of deleted objects, unless somebody intends them again or claimed them meanwhile."""
+    connection.execute(
+        "DELETE FROM object USING unnest(%s::text[], %s::text[]) AS o(zone, key)"
+        " WHERE object.zone = o.zone AND object.key = o.key AND object.claimed_at IS NULL",
+        ([i.zone for i in intents], [i.key for i in intents]),
+    )

@@ -223,8 +223,8 @@ def complete(connection: Connection, found: WorkItem) -> None:
 def _cancel(connection: Connection, found: WorkItem, because: str, why: str) -> None:
     state = advance("work item", found.state, "cancel")
     connection.execute(
-        "UPDATE work_item SET state = %s, ended_because = %s, why = %s, ended_at = clock_timestamp(), lease_until = NULL"
-        " WHERE id = %s",
+        "UPDATE work_item SET state = %s, ended_because = %s, why = %s, ended_at = clock_timestamp(),"
+        " lease_until = NULL WHERE id = %s",
         (state, because, why, found.id),
     )
 

@@ -179,7 +179,8 @@ def _add_version(
     work_item_id: UUID | None,
 ) -> None:
     connection.execute(
-        "INSERT INTO report_version (report_id, version, partner, status, body, body_sha256, why, signed_by, work_item_id)"
+        "INSERT INTO report_version"
+        " (report_id, version, partner, status, body, body_sha256, why, signed_by, work_item_id)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
         (
             report_id,

@@ -81,7 +81,9 @@ def _look(parts: Parts, network: Network, sighted: Sighted) -> bool:
     if drop.state != "arriving":
         return False
     if sighted.clinic not in {c.id for c in network.clinics}:
-        return _reject(parts, drop, "unknown-clinic")
+        with parts.database.transaction() as connection:
+            drops.set_aside(connection, drop.id, "unknown-clinic", "")
+        return False
     if found is None:
         return _wait(parts, drop, [ORDER_NAME])
     order, wrong = read_order(parts.s3, sighted.prefix, found)

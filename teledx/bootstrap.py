@@ -1,0 +1,140 @@
+"""The only place that wires parts together: from settings to the values that the rooms work with."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import dramatiq
+import structlog
+
+from imaging.deid import keys
+from queues import broker
+from queues.timers import Duty
+from storage import readings
+from storage.database import Database
+from storage.drops import CHANNEL as INBOX
+from storage.network import NetworkRows
+from storage.s3 import S3, S3Settings
+from storage.vault import Keyring, PatientVault
+from teledx.settings import Settings
+from teledx.workdays import is_chinese_workday
+from workers import intake, reaper, rescue
+from workers.child import Child
+from workers.parts import Limits, Parts
+
+# The region's own buckets; each partner has one more, which the network file names.
+REGION_ZONES = ("inbox", "identified", "quarantine", "deidentified", "reports")
+
+
+def logging_to_stderr(settings: Settings) -> None:
+    """Static event names with keyword fields, one line each; the standard library's loggers are kept to warnings."""
+    level = getattr(logging, settings.log_level.upper())
+    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s")
+    render: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if settings.log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            render,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def database(settings: Settings, *, pool_size: int = 10) -> Database:
+    """The database as this process's role, with its pool open."""
+    settings.needed("database_url")
+    opened = Database(settings.database_url.get_secret_value(), pool_size=pool_size)
+    opened.open()
+    return opened
+
+
+def s3(settings: Settings) -> S3:
+    """The store as this process's identity."""
+    settings.needed("s3_url", "s3_access_key", "s3_secret_key")
+    return S3(
+        S3Settings(
+            url=settings.s3_url,
+            access_key=settings.s3_access_key.get_secret_value(),
+            secret_key=settings.s3_secret_key.get_secret_value(),
+            public_url=settings.s3_public_url,
+            bucket_prefix=settings.s3_bucket_prefix,
+        )
+    )
+
+
+def worker_parts(settings: Settings) -> Parts:
+    """Everything that stages run on."""
+    settings.needed("keyring")
+    assert settings.keyring is not None, "checked in the line above"
+    rows = database(settings, pool_size=settings.worker_threads + 6)
+    scratch = settings.scratch / f"{socket.gethostname()}"
+    return Parts(
+        database=rows,
+        s3=s3(settings),
+        vault=PatientVault(rows, Keyring.read(settings.keyring), _derive),
+        network=NetworkRows(rows),
+        child=Child(workers=settings.worker_threads),
+        is_workday=is_chinese_workday,
+        scratch=scratch,
+        limits=Limits(
+            lease=settings.lease_seconds,
+            heartbeat=settings.heartbeat_seconds,
+            arrival_patience=settings.arrival_minutes * 60,
+        ),
+    )
+
+
+def worker_broker(settings: Settings) -> dramatiq.Broker:
+    """RabbitMQ where URLs are given, else the broker inside this process."""
+    urls = settings.broker_urls.split()
+    return broker.LaneBroker(urls, quorum=settings.broker_quorum) if urls else broker.in_process()
+
+
+def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
+    """What the region does again and again, by name, seconds and what wakes it early."""
+    zones = REGION_ZONES[1:]
+
+    def clear(_payload: str) -> int:
+        return intake.clear(parts.database, parts.s3)
+
+    def expire(_payload: str) -> None:
+        with parts.database.transaction() as connection:
+            readings.expire_leases(connection)
+
+    return (
+        Duty("inbox", settings.inbox_poll_seconds, lambda clinic: intake.scan(parts, clinic or None), channel=INBOX),
+        Duty("clear inbox", 2.0, clear),
+        Duty("reclaim", max(settings.lease_seconds / 6, 0.5), lambda _: rescue.reclaim(parts)),
+        Duty("reading leases", 15.0, expire),
+        Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
+        Duty("stale uploads", 3600.0, lambda _: reaper.abort_uploads(parts.s3, zones)),
+    )
+
+
+def _derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int]:
+    return keys.pseudonym(secret, clinic, patient_id), keys.shift_days(secret, clinic, patient_id)
+
+
+def new_keyring(folder: Path) -> None:
+    """Make a keyring of one new key, unless there is one; files are readable by us alone."""
+    if (folder / "current").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    name = "k1"
+    key = folder / f"{name}.key"
+    key.touch(mode=0o600)
+    key.write_text(secrets.token_hex(32) + "\n")
+    (folder / "current").write_text(name + "\n")

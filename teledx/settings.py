@@ -1,0 +1,67 @@
+"""What a process is told from outside: environment variables `TELEDX_*`, or files of the same names in a secrets folder.
+
+Read once by the command line, frozen, and passed in. `docs/operations.md` lists them; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from teledx.errors import NotConfigured
+
+
+class Settings(BaseSettings):
+    """One process's settings. Secrets print as stars."""
+
+    model_config = SettingsConfigDict(env_prefix="TELEDX_", frozen=True, extra="ignore")
+
+    database_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL as this process's role: teledx_region or teledx_partner"
+    )
+    owner_database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL as the owner; for `teledx migrate` alone")
+    region_password: SecretStr | None = Field(None, description="password that `migrate` gives the role teledx_region")
+    partner_password: SecretStr | None = Field(None, description="password that `migrate` gives the role teledx_partner")
+    s3_url: str = Field("", description="object store, as this process reaches it")
+    s3_public_url: str = Field("", description="object store, as clinics and partners reach it; signed into their links")
+    s3_access_key: SecretStr = Field(SecretStr(""), description="this process's identity at the store")
+    s3_secret_key: SecretStr = Field(SecretStr(""), description="this process's secret at the store")
+    s3_bucket_prefix: str = Field("", description="put before every bucket's name")
+    broker_urls: str = Field("", description="RabbitMQ, several separated by spaces; empty: the in-process broker")
+    broker_quorum: bool = Field(False, description="quorum queues, where RabbitMQ has three nodes")
+    keyring: Path | None = Field(None, description="folder of the region's de-identification keys")
+    webhook_token: SecretStr = Field(SecretStr(""), description="bearer token of the store's new-object events")
+    scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
+    worker_threads: int = Field(2, ge=1, le=64, description="stages that a worker process runs at once")
+    relay_window: int = Field(8, ge=1, le=1000, description="runs in flight in one lane")
+    heartbeat_seconds: float = Field(10, gt=0, description="how often a worker renews its leases")
+    lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a run")
+    arrival_minutes: float = Field(30, gt=0, description="how long a drop may wait for files that its order names")
+    reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
+    inbox_poll_seconds: float = Field(10, gt=0, description="how often the inbox is listed")
+    gateway_url: str = Field("http://127.0.0.1:8080", description="the region's gateway, for commands and the dashboard")
+    partner_gateway_url: str = Field("http://127.0.0.1:8081", description="the partners' gateway, likewise")
+    token: SecretStr = Field(SecretStr(""), description="access token of whoever uses the command line")
+    state: Path = Field(Path("var"), description="folder of the embedded servers and their logs")
+    log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+
+    def needed(self, *names: str) -> None:
+        """Raise `NotConfigured` naming every one of these settings that is empty."""
+        absent = [name for name in names if not _told(getattr(self, name))]
+        if absent:
+            raise NotConfigured([f"TELEDX_{name.upper()}" for name in absent])
+
+
+def read(secrets_folder: str = "/run/secrets") -> Settings:
+    """The settings of this process: the environment, then files such as `/run/secrets/teledx_database_url`."""
+    folder = os.environ.get("TELEDX_SECRETS", secrets_folder)
+    return Settings(_secrets_dir=folder if Path(folder).is_dir() else None)
+
+
+def _told(value: object) -> bool:
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)

@@ -1,0 +1,112 @@
+"""A worker process: stages of its lanes, a relay, and a candidate for the region's duties.
+
+An express process serves stat and returns; a bulk process serves the rest at lower OS priority, because threads beside
+busy threads are three times slower.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import threading
+import uuid
+from dataclasses import dataclass, replace
+
+import dramatiq
+import structlog
+from dramatiq.brokers.rabbitmq import RabbitmqBroker
+
+from cases.stages import BULK_LANES, EXPRESS_LANES, LANES
+from queues.relay import Relay, RelaySettings
+from queues.timers import Timers
+from teledx import bootstrap
+from teledx.settings import Settings
+from workers import actors
+from workers.leases import Leases
+from workers.parts import Parts
+from workers.stage import Runner
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Role:
+    """The lanes that a worker process serves, and how far it steps back for others (added to its OS niceness)."""
+
+    lanes: tuple[str, ...]
+    niceness: int
+
+
+ROLES: dict[str, Role] = {
+    "express": Role(lanes=EXPRESS_LANES, niceness=0),
+    "bulk": Role(lanes=BULK_LANES, niceness=10),
+    "all": Role(lanes=LANES, niceness=0),
+}
+# Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
+STUCK = 75
+
+
+class WorkerProcess:
+    """One worker process, started and stopped; `run` does both around waiting for a signal."""
+
+    def __init__(self, parts: Parts, broker: dramatiq.Broker, settings: Settings, role: str) -> None:
+        lanes = ROLES[role].lanes
+        self.owner = f"{socket.gethostname()}:{role}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
+        self.leases = Leases(parts.database, parts.limits.heartbeat)
+        actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
+        self._parts = parts
+        self._broker = broker
+        self._worker = actors.worker(broker, lanes, settings.worker_threads)
+        leads = isinstance(broker, RabbitmqBroker)
+        relay = RelaySettings(
+            name=self.owner, lanes=LANES if leads else lanes, window=settings.relay_window, lead=leads
+        )
+        self._relay = Relay(parts.database, broker, relay)
+        self._timers = Timers(parts.database, bootstrap.duties(parts, settings))
+        self._stop = threading.Event()
+
+    def start(self) -> None:
+        shutil.rmtree(self._parts.scratch, ignore_errors=True)
+        self.leases.start()
+        self._worker.start()
+        self._relay.start()
+        self._timers.start()
+        log.info("worker_started", owner=self.owner)
+
+    def stop(self) -> None:
+        """Stop taking work, let what runs end, and let go of everything."""
+        self._relay.stop()
+        self._timers.stop()
+        self._worker.stop(timeout=30_000)
+        self.leases.stop()
+        self._parts.child.close()
+        self._broker.close()
+        self._parts.database.close()
+        log.info("worker_stopped", owner=self.owner)
+
+    def run(self) -> int:
+        """Work until SIGTERM or SIGINT; returns the exit code. A stage that is over its time ends the process."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self.start()
+        while not self._stop.wait(1.0):
+            if self.leases.overrun.is_set():
+                log.error("worker_stuck", owner=self.owner)
+                os._exit(STUCK)
+        self.stop()
+        return 0
+
+
+def run(settings: Settings, role: str) -> int:
+    """Become a worker process."""
+    os.nice(ROLES[role].niceness)
+    parts = bootstrap.worker_parts(settings)
+    parts = _own_scratch(parts, role)
+    return WorkerProcess(parts, bootstrap.worker_broker(settings), settings, role).run()
+
+
+def _own_scratch(parts: Parts, role: str) -> Parts:
+    """A folder of this process alone, emptied at its start: what a killed predecessor left is of no use."""
+    return replace(parts, scratch=parts.scratch / role)
