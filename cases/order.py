@@ -6,9 +6,18 @@ Its JSON Schema is generated from these models into `docs/order.schema.json`.
 from __future__ import annotations
 
 from datetime import date, datetime
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
@@ -163,11 +172,39 @@ class Order(_Part):
         return self
 
 
+# pydantic's error type -> what is wrong, in words; the others keep pydantic's own sentence
+_WORDS: dict[str, str] = {
+    "missing": "is missing",
+    "string_too_short": "is empty or too short",
+    "string_too_long": "is too long",
+    "too_short": "needs at least one",
+    "string_type": "must be a text",
+    "model_type": "must be an object with its parts",
+    "model_attributes_type": "must be an object with its parts",
+    "tuple_type": "must be a list",
+    "string_pattern_mismatch": "is not written as it must be; see docs/order.schema.json",
+}
+
+
 def problems(error: ValidationError) -> tuple[str, ...]:
-    """What is wrong with an order, one sentence for each part, naming the part but never its value."""
+    """What is wrong with an order, one sentence for each part, naming the part but never its value.
+
+    A part that does not exist is not named either: its name is whatever the sender wrote.
+    """
     lines = []
     for found in error.errors(include_input=False, include_url=False, include_context=False):
-        part = ".".join(str(p) for p in found["loc"]) or "order"
-        wrong = "is missing" if found["type"] == "missing" else found["msg"].removeprefix("Value error, ")
-        lines.append(f"{part}: {wrong}")
+        loc, wrong = found["loc"], _WORDS.get(found["type"])
+        if found["type"] == "extra_forbidden":
+            near = get_close_matches(str(loc[-1]), _part_names(), n=1)
+            wrong = f"holds a part that does not exist{f'; did you mean {near[0]!r}?' if near else ''}"
+            loc = loc[:-1]
+        part = ".".join(str(p) for p in loc) or "order"
+        lines.append(
+            f"{part}: {wrong or found['msg'].removeprefix('Value error, ').replace('Input should', 'must')}"
+        )
     return tuple(lines)
+
+
+def _part_names() -> list[str]:
+    parts: list[type[BaseModel]] = list(_Part.__subclasses__())
+    return sorted({name for part in parts for name in part.model_fields})
