@@ -84,7 +84,7 @@ def worker_parts(settings: Settings) -> Parts:
     return Parts(
         database=rows,
         s3=s3(settings),
-        vault=PatientVault(rows, Keyring.read(settings.keyring), _derive),
+        vault=PatientVault(rows, Keyring.read(settings.keyring), derive),
         network=NetworkRows(rows),
         child=Child(workers=settings.worker_threads),
         is_workday=is_chinese_workday,
@@ -124,7 +124,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
     )
 
 
-def _derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int]:
+def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int]:
     return keys.pseudonym(secret, clinic, patient_id), keys.shift_days(secret, clinic, patient_id)
 
 

@@ -1,0 +1,160 @@
+"""receive and the inbox: every drop ends in exactly one of a case, a quarantine with its reason, a rejection with advice."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+
+from storage import drops
+from storage.s3 import Absent
+from teledx.samples import orders, studies
+from workers import intake, stage
+
+PATIENT = orders.PATIENTS[0]
+AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def _only_receive(monkeypatch):
+    """The stages after receive wait for ever: these tests end where receive ends."""
+    monkeypatch.setitem(stage.FUNCTIONS, "preprocess", _never)
+
+
+def _never(work, tools):
+    raise AssertionError("not in this test")
+
+
+@pytest.fixture
+def image() -> bytes:
+    return studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)
+
+
+def order_for(image: bytes, accession: str = "CT-1", **changes):
+    return orders.order(
+        "ct", PATIENT, [orders.file_line("王秀英/1.dcm", image)], accession_number=accession, **changes
+    )
+
+
+def receive_only(region) -> None:
+    region.settle(most=1)
+
+
+def test_a_complete_drop_becomes_a_case_with_a_receipt_and_leaves_the_inbox(region, image):
+    prefix = region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image})
+    receive_only(region)
+    drop = region.one("SELECT * FROM vault.drops")
+    assert (drop["state"], drop["case_id"]) == ("received", drop["id"])
+    receipt = json.loads(region.s3.get("inbox", f"{prefix}receipt.json"))
+    assert receipt["case"] == drop["case_id"]
+    assert receipt["files"][0]["sha256"] == orders.file_line("", image)["sha256"]
+    assert region.s3.get("identified", f"{drop['id']}/receive/00000") == image
+    assert [f.key for f in region.s3.listing("inbox", prefix)] == [f"{prefix}receipt.json"]
+    assert region.one("SELECT state, version FROM cases") == {"state": "received", "version": 1}
+
+
+def test_an_order_may_arrive_before_its_files(region, image):
+    prefix = region.drop("jiangshan", order_for(image), {})
+    region.settle()
+    waiting = region.one("SELECT state, missing FROM vault.drops")
+    assert waiting == {"state": "arriving", "missing": ["王秀英/1.dcm"]}
+    region.s3.replace("inbox", f"{prefix}王秀英/1.dcm", image, "application/dicom")
+    receive_only(region)
+    assert region.one("SELECT state FROM vault.drops")["state"] == "received"
+
+
+def test_a_drop_whose_files_never_come_is_rejected_with_the_list_of_what_is_missing(region, image):
+    prefix = region.drop("jiangshan", order_for(image), {})
+    region.with_limits(arrival_patience=-1)
+    region.settle()
+    drop = region.one("SELECT state, reason_code, missing FROM vault.drops")
+    assert drop == {"state": "rejected", "reason_code": "files-missing", "missing": ["王秀英/1.dcm"]}
+    notice = json.loads(region.s3.get("inbox", f"{prefix}rejected.json"))
+    assert notice["missing"] == ["王秀英/1.dcm"]
+    assert notice["todo_zh"]
+
+
+def test_the_same_drop_twice_makes_one_case(region, image):
+    for name in ("first", "second"):
+        region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image}, name)
+        receive_only(region)
+    assert region.one("SELECT count(*) AS n FROM cases")["n"] == 1
+    ends = region.fetch("SELECT state, case_id FROM vault.drops")
+    assert {d["state"] for d in ends} == {"received"}
+    assert len({d["case_id"] for d in ends}) == 1
+
+
+def test_a_reused_accession_number_with_other_content_waits_for_a_person(region, image):
+    region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image})
+    receive_only(region)
+    region.drop("jiangshan", order_for(image, history="其他"), {"王秀英/1.dcm": image})
+    receive_only(region)
+    aside = region.one("SELECT * FROM vault.drops WHERE state = 'quarantined'")
+    assert aside["reason_code"] == "accession-reused"
+    assert region.s3.get("quarantine", f"{aside['id']}/receive/00000") == image
+    with region.rows.transaction() as connection:
+        drops.release(connection, aside["id"], "operator")
+    receive_only(region)
+    assert region.one("SELECT state FROM vault.drops WHERE id = %s", aside["id"])["state"] == "received"
+    assert region.one("SELECT count(*) AS n FROM cases")["n"] == 2
+
+
+def test_another_clinics_same_accession_number_is_another_case(region, image):
+    for clinic in ("jiangshan", "xianxiang"):
+        region.drop(clinic, order_for(image), {"王秀英/1.dcm": image})
+        receive_only(region)
+    assert region.one("SELECT count(*) AS n FROM cases")["n"] == 2
+
+
+def test_a_file_that_differs_from_the_order_is_rejected_and_nothing_is_kept(region, image):
+    region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image[:-1] + b"!"})
+    receive_only(region)
+    drop = region.one("SELECT state, reason_code, problems FROM vault.drops")
+    assert drop["state"] == "rejected"
+    assert drop["reason_code"] == "file-differs"
+    assert region.one("SELECT count(*) AS n FROM cases")["n"] == 0
+    assert region.fetch("SELECT claimed_at FROM object WHERE claimed_at IS NOT NULL") == []
+
+
+@pytest.mark.parametrize(
+    ("order", "code", "says"),
+    [
+        (b"not json", "order-invalid", "not JSON"),
+        (b"{}", "order-invalid", "patient: is missing"),
+        (b"[" * 100_000, "order-invalid", "not JSON"),
+    ],
+)
+def test_an_order_that_cannot_be_read_is_rejected_in_words(region, order, code, says):
+    region.drop("jiangshan", order, {})
+    region.settle()
+    drop = region.one("SELECT state, reason_code, problems FROM vault.drops")
+    assert (drop["state"], drop["reason_code"]) == ("rejected", code)
+    assert any(says in p for p in drop["problems"]), drop["problems"]
+
+
+def test_a_service_that_the_clinic_may_not_order_is_rejected_naming_those_it_may(region, image):
+    order = order_for(image).model_copy(update={"service": "histology"})
+    region.drop("hengxi", order, {"王秀英/1.dcm": image})
+    region.settle()
+    drop = region.one("SELECT reason_code, problems FROM vault.drops")
+    assert drop["reason_code"] == "order-incomplete"
+    assert "xray" in drop["problems"][0]
+
+
+def test_a_drop_of_nobody_we_know_is_set_aside_for_an_operator(region, image):
+    region.drop("nobody", order_for(image), {"王秀英/1.dcm": image})
+    region.settle()
+    assert region.one("SELECT state, reason_code FROM vault.drops") == {
+        "state": "quarantined",
+        "reason_code": "unknown-clinic",
+    }
+
+
+def test_a_file_deleted_by_the_clinic_before_the_receipt_is_missed_in_words(region, image):
+    prefix = region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image})
+    intake.scan(region.parts)
+    region.s3.delete("inbox", [f"{prefix}王秀英/1.dcm"])
+    receive_only(region)
+    assert region.one("SELECT state FROM vault.drops")["state"] == "rejected"
+    with pytest.raises(Absent):
+        region.s3.head("identified", "nothing")
+
