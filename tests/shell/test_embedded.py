@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import stat
 import threading
@@ -32,6 +33,7 @@ from teledx.embedded.seaweedfs import (
 )
 from teledx.leash import Leash
 from teledx.program import Account
+from teledx.supervisor import Supervisor
 from tests.servers.server import Server, until
 
 CANARY = "ZHANG-WEI-19610203"
@@ -43,6 +45,29 @@ def folder(servers_folder: Path) -> Path:
     folder = servers_folder / secrets.token_hex(4)
     folder.mkdir(mode=0o755)
     return folder
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", ["postgres", "seaweedfs"])
+def test_under_the_supervisor_a_killed_server_comes_back_with_what_it_held(name: str, folder: Path) -> None:
+    database = postgres(folder / "postgres")
+    who = administrator()
+    store = seaweedfs(folder / "seaweedfs", [who])
+    client = Minio(store.endpoint, who.access_key, who.secret_key, secure=False, region=store.region)
+    with Supervisor([database.program, store.program], logs=folder / "log") as supervisor:
+        supervisor.wait_ready(60)
+        client.make_bucket("kept")
+        with psycopg.connect(database.dsn()) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 1 AS one")
+            connection.commit()
+            first = supervisor.pid(name)
+            assert first is not None
+            os.kill(first, signal.SIGKILL)  # with a session open
+            until(lambda: supervisor.pid(name) not in (None, first), what="the new process")
+            supervisor.wait_ready(60)
+        with psycopg.connect(database.dsn()) as connection:
+            assert connection.execute("SELECT one FROM kept").fetchone() == (1,)
+        assert client.bucket_exists("kept")
 
 
 @pytest.fixture
