@@ -115,7 +115,7 @@ def signed_report(connection: Connection, case: Case, network: Network) -> Signe
     """The newest signed version of the report, None if there is none."""
     row = connection.execute(
         "SELECT v.*, r.id AS the_report FROM report r JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
-        " WHERE r.case_id = %s",
+        " WHERE r.case_id = %s AND r.status <> 'cancelled'",
         (case.id,),
     ).fetchone()
     if row is None:
