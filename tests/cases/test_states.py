@@ -55,7 +55,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "closed": "",
     },
     "drop": {
-        "arriving": "completed>complete rejected>rejected",
+        "arriving": "completed>complete rejected>rejected quarantined>quarantined",
         "complete": "received>received rejected>rejected quarantined>quarantined",
         "received": "",
         "rejected": "",
