@@ -12,6 +12,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from cases.documents import Deidentified, Delivered, Document, Preprocessed, Returned, Routed, StoredObject
+from cases.errors import SetAside
 from cases.reasons import REASONS
 from cases.stages import STAGES
 from storage import cases, objects, runs
@@ -26,22 +27,31 @@ class LostOwnership(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A stage's success: its document, and every object that it wrote (which the case owns from now on)."""
+    """What a stage found: its document, and every object that it wrote (which the case owns from now on).
+
+    With `aside` the findings are kept, but the case is set aside for that reason in place of going on.
+    """
 
     document: Document
     objects: Sequence[StoredObject] = ()
     note: str = ""
+    aside: SetAside | None = None
 
 
 def commit(database: Database, run: Run, done: Done) -> Case:
-    """Commit a stage run that succeeded. Raises `LostOwnership`, or `NotAllowed` if the case has moved on."""
+    """Commit a stage run that came to an end. Raises `LostOwnership`, or `NotAllowed` if the case has moved on."""
     stage = STAGES[run.stage]
     assert stage.event is not None, "receive commits through storage.drops"
     with database.transaction() as connection:
-        if not runs.end(connection, run, "done"):
-            raise LostOwnership(run.stage)
         objects.claim(connection, run.case_id, done.objects)
         cases.keep_document(connection, run.case_id, run.stage, run.case_version, done.document)
+        if done.aside:
+            aside = set_aside(connection, run, done.aside.event, done.aside.code, done.aside.detail)
+            if aside is None:
+                raise LostOwnership(run.stage)
+            return aside
+        if not runs.end(connection, run, "done"):
+            raise LostOwnership(run.stage)
         columns = EFFECTS[run.stage](connection, run, done.document)
         case = cases.move(
             connection, run.case_id, stage.event, actor=run.stage, version=run.case_version, note=done.note, **columns

@@ -1,0 +1,85 @@
+"""What was set aside for a person to look at, cases and drops alike, and what that person decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from storage import audit, cases, drops, transition
+from storage.accounts import Principal
+from storage.cases import UnknownCase
+from storage.database import Connection
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldThing:
+    """A quarantined case, or a drop that is not a case yet. `accession_number` is identity."""
+
+    id: str
+    is_drop: bool
+    clinic: str
+    service: str | None
+    priority: str | None
+    since: datetime
+    reason_code: str
+    reason_detail: str
+    held_from: str | None
+    stage: str | None
+    accession_number: str
+
+
+_HELD = """
+SELECT c.id, false AS is_drop, c.clinic, c.service, c.priority, c.changed_at AS since, c.reason_code,
+    coalesce(c.reason_detail, '') AS reason_detail, c.held_from, c.held_stage AS stage, o.accession_number
+FROM cases c JOIN vault.case_order o ON o.case_id = c.id WHERE c.state = 'quarantined'
+UNION ALL
+SELECT d.id, true, d.clinic, NULL, NULL, coalesce(d.ended_at, d.first_seen_at), d.reason_code,
+    coalesce(d.reason_detail, ''), NULL, 'receive', ''
+FROM vault.drops d WHERE d.state = 'quarantined'
+"""
+
+
+def held(connection: Connection) -> list[HeldThing]:
+    """Everything in quarantine, the longest waiting first."""
+    rows = connection.execute(f"SELECT * FROM ({_HELD}) h ORDER BY since").fetchall()
+    return [HeldThing(**row) for row in rows]
+
+
+def get(connection: Connection, held_id: str) -> HeldThing:
+    """One quarantined case or drop. Raises `UnknownCase` if there is none of that id in quarantine."""
+    row = connection.execute(f"SELECT * FROM ({_HELD}) h WHERE id = %s", (held_id,)).fetchone()
+    if row is None:
+        raise UnknownCase(f"nothing in quarantine is {held_id}")
+    return HeldThing(**row)
+
+
+def release(connection: Connection, held_id: str, who: Principal, why: str) -> str:
+    """Let it go on: the stage that set it aside runs again. Returns its state. Raises `UnknownCase`, `NotAllowed`."""
+    thing = get(connection, held_id)
+    audit.record(connection, who, "quarantine.release", held_id)
+    audit.remark(connection, who, "quarantine.release", held_id, why)
+    if thing.is_drop:
+        drops.release(connection, held_id, who.account)
+        return drops.get(connection, held_id).state
+    return transition.replay(connection, held_id, actor=who.account, note=thing.reason_code).state
+
+
+def reject(connection: Connection, held_id: str, who: Principal, why: str) -> str:
+    """Send it back to the clinic with its reason, and `why` in words. Returns its state."""
+    thing = get(connection, held_id)
+    audit.record(connection, who, "quarantine.reject", held_id)
+    audit.remark(connection, who, "quarantine.reject", held_id, why)
+    if thing.is_drop:
+        drops.reject(connection, held_id, thing.reason_code)
+        return drops.get(connection, held_id).state
+    kept = {"reason_code": thing.reason_code, "reason_detail": thing.reason_detail}
+    return cases.move(connection, held_id, "rejected", actor=who.account, note=thing.reason_code, **kept).state
+
+
+def failed(connection: Connection, limit: int = 200) -> list[dict[str, object]]:
+    """Stage runs that ended in a defect, the newest first; `error` holds no identity."""
+    return connection.execute(
+        "SELECT id AS run_id, case_id, stage, attempt, coalesce(error, '') AS error, ended_at FROM stage_run"
+        " WHERE outcome = 'failed' ORDER BY ended_at DESC LIMIT %s",
+        (limit,),
+    ).fetchall()
