@@ -104,13 +104,13 @@ def postgres18(servers_folder: Path, leash: Leash, _started: list[Server]) -> Po
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> PostgresServer:
+def postgres(request: pytest.FixtureRequest, _started: list[Server]) -> PostgresServer:
     """PostgreSQL 15 where it is installed, else the embedded 18."""
     return request.getfixturevalue("postgres15" if (DEBIAN_15 / "initdb").exists() else "postgres18")
 
 
 @pytest.fixture(scope="session", params=["postgres15", "postgres18"])
-def each_postgres(request: pytest.FixtureRequest) -> PostgresServer:
+def each_postgres(request: pytest.FixtureRequest, _started: list[Server]) -> PostgresServer:
     """Both, one after the other: for the contract suite."""
     return request.getfixturevalue(request.param)
 

@@ -67,6 +67,17 @@ def test_postgres_keeps_what_was_committed_before_a_kill(
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize("turn", ["first", "second"])
+def test_what_a_test_leaves_stopped_is_running_for_the_next(
+    turn: str, postgres: PostgresServer, object_store: ObjectStore
+) -> None:
+    assert postgres.running()
+    assert object_store.running()
+    postgres.kill()
+    object_store.stop()
+
+
+@pytest.mark.faults
 def test_the_store_keeps_what_it_confirmed_before_a_kill(object_store: ObjectStore) -> None:
     client = object_store.client()
     client.make_bucket("kept")
