@@ -1,0 +1,109 @@
+"""Small pictures of instances for people of the region: PNG, windowed, at most 512 pixels, the same bytes every time.
+
+They show what the pixels show, burned-in text too, so they count as identified. Only the frame in the middle is
+decoded; decoders are native code, so callers run this in a child with limits.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.dataset import Dataset
+from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
+
+from cases.errors import Quarantine
+from imaging.dicom import frames
+from imaging.dicom.frames import Picture
+
+SIDE = 512
+_PERCENTILES = (0.5, 99.5)
+
+
+def preview(path: Path, *, side: int = SIDE) -> bytes | None:
+    """The PNG of the middle frame of an instance; None if it has no pixels (a report, a plan).
+
+    :param side: the longer side of the picture in pixels, at most.
+    :raises Quarantine: `file-damaged` if the frame cannot be decoded; `format-unknown` if no decoder knows its
+        transfer syntax; `read-limit` if a frame takes more than `frames.MAX_FRAME_BYTES`.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = frames.open_deferred(path)
+            if not frames.has_pixels(dataset):
+                return None
+            middle = int(dataset.get("NumberOfFrames") or 1) // 2
+            picture = _shown(_thinned(frames.decode(path, dataset, middle), side), dataset)
+            return _png(picture, side)
+        except Quarantine:
+            raise
+        except MemoryError:
+            raise Quarantine("read-limit", "decoding a frame took more memory than allowed") from None
+        except Exception:  # noqa: BLE001 - codecs raise whatever they like, and their texts may quote the file
+            raise Quarantine("file-damaged", "a frame cannot be decoded") from None
+
+
+def _thinned(picture: Picture, side: int) -> Picture:
+    """Every n-th pixel, so that no step after this one is dear; at least twice the side remains."""
+    step = max(1, max(picture.shape[:2]) // (2 * side))
+    return picture[::step, ::step]
+
+
+def _shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+    if picture.ndim == 3:
+        return _eight_bit(picture, int(dataset.get("BitsStored") or 8))
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        coloured = apply_color_lut(picture, dataset)[:, :, :3]
+        return _eight_bit(coloured, coloured.dtype.itemsize * 8)
+    grey = _windowed(np.asarray(apply_modality_lut(picture, dataset)), dataset)
+    return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def _eight_bit(picture: Picture, bits: int) -> NDArray[np.uint8]:
+    if picture.dtype == np.uint8:
+        return picture
+    return np.clip(picture.astype(np.float32) * (255 / (2.0**bits - 1)), 0, 255).astype(np.uint8)
+
+
+def _windowed(grey: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+    """By the VOI LUT, else by the first window, else, or if that shows nothing, by the picture's percentiles."""
+    if "VOILUTSequence" in dataset and np.issubdtype(grey.dtype, np.integer):
+        return _stretched(np.asarray(apply_voi_lut(grey, dataset, prefer_lut=True)), None)
+    shown = _stretched(grey, _window(dataset))
+    return shown if shown.min() < shown.max() else _stretched(grey, None)
+
+
+def _window(dataset: Dataset) -> tuple[float, float] | None:
+    """The first window's lowest and highest value; of an enhanced instance, the one that its frames share."""
+    holder: Any = dataset
+    if "WindowCenter" not in dataset and "SharedFunctionalGroupsSequence" in dataset:
+        shared = dataset.SharedFunctionalGroupsSequence[0]
+        holder = shared.FrameVOILUTSequence[0] if "FrameVOILUTSequence" in shared else dataset
+    centre, width = holder.get("WindowCenter"), holder.get("WindowWidth")
+    if centre is None or width is None:
+        return None
+    centre, width = (float(np.ravel(value)[0]) for value in (centre, width))
+    return (centre - width / 2, centre + width / 2) if width > 0 else None
+
+
+def _stretched(grey: Picture, window: tuple[float, float] | None) -> NDArray[np.uint8]:
+    values = np.nan_to_num(grey.astype(np.float32))
+    low, high = window or (float(each) for each in np.percentile(values, _PERCENTILES))
+    if high <= low:
+        low, high = float(values.min()), float(values.max())
+    scaled = (values - low) * (255 / ((high - low) or 1))
+    return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def _png(picture: NDArray[np.uint8], side: int) -> bytes:
+    image = Image.fromarray(np.ascontiguousarray(picture))
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    target = io.BytesIO()
+    image.save(target, "PNG", compress_level=6)
+    return target.getvalue()
