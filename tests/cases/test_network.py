@@ -263,6 +263,17 @@ WRONG: list[tuple[str, list[Change], str]] = [
         "or remove it here",
     ),
     (
+        "a service that only the requester itself reads",
+        [
+            (
+                'roles = ["centre", "reading"]',
+                'roles = ["centre", "reading", "requesting"]\nservices = ["mammography"]',
+            )
+        ],
+        "organisations[26].services[0] = 'mammography': no other organisation reads it; add it to the services of a "
+        "partner, or remove it here",
+    ),
+    (
         "a partner that never reads",
         [('hours = { weekdays = ["08:30-17:30"], saturday = ["08:30-12:00"] }', "hours = {}")],
         "partners[2].hours: it never reads; give weekdays = ['08:00-17:00']",

@@ -90,13 +90,15 @@ def test_each_condition_of_a_rule_holds_and_fails_by_itself(condition: dict, oth
     assert not applies(rule, a_request(**({"wished_partner": BEIJING} | otherwise)))
 
 
-def test_shares_are_kept_over_a_day(network: Network) -> None:
-    sent = {BEIJING: 0, SHANGHAI: 0}
+def test_shares_are_kept_over_a_day_and_evenly_within_it(network: Network) -> None:
+    sent, order = {BEIJING: 0, SHANGHAI: 0}, []
     for _ in range(50):
         loads = {partner: Load(today=count) for partner, count in sent.items()}
         routed = decide(a_request(), network, loads, MONDAY, is_workday=is_chinese_workday)
         sent[routed.partner] += 1
+        order.append(routed.partner)
     assert sent == {BEIJING: 30, SHANGHAI: 20}
+    assert order[:5] == [BEIJING, SHANGHAI, BEIJING, BEIJING, SHANGHAI]
 
 
 def test_a_wish_is_kept_before_the_rules_order_and_before_a_full_worklist(network: Network) -> None:
@@ -112,6 +114,14 @@ def test_a_wish_is_not_kept_where_the_case_would_be_late(network: Network, load:
     routed = route(network, a_request(wished_partner=SHANGHAI), shanghai=load)
     assert routed.partner == BEIJING
     assert "the wished partner cannot read it, or not in time" in routed.reasons
+
+
+def test_a_wish_reaches_a_partner_that_the_rule_does_not_list(changed: Callable[..., Network]) -> None:
+    weights = 'prefer = ["beijing-pathology", "shanghai-pathology"]\nweights = [3, 2]'
+    for others in ("true", "false"):
+        one_listed = changed((weights, f'prefer = ["beijing-pathology"]\nothers = {others}'))
+        assert route(one_listed, a_request()).partner == BEIJING
+        assert route(one_listed, a_request(wished_partner=SHANGHAI)).partner == SHANGHAI
 
 
 def test_a_wish_that_is_no_partner_is_never_repeated_in_the_reasons(network: Network) -> None:
@@ -152,6 +162,23 @@ def test_stat_at_night_goes_to_whoever_is_on_call(network: Network) -> None:
     evening = route(network, frozen, MONDAY.replace(hour=19), shanghai=Load(down=True))
     assert evening.partner == BEIJING
     assert "open now" in evening.reasons
+
+
+@pytest.mark.parametrize(
+    ("at", "priority", "ahead", "expected"),
+    [
+        (MONDAY, "routine", 0, "2026-10-12 10:09"),  # 60 in nine hours: nine minutes each
+        (MONDAY, "routine", 10, "2026-10-12 11:39"),
+        (NIGHT, "routine", 0, "2026-10-13 08:39"),
+        (NIGHT, "stat", 10, "2026-10-12 23:09"),  # at the same pace on call, and ahead of what is not stat
+    ],
+)
+def test_the_expected_time_is_that_of_the_partners_pace_and_queue(
+    network: Network, at: datetime, priority: str, ahead: int, expected: str
+) -> None:
+    request = a_request(body_site="breast", priority=priority, declined=(BEIJING,))
+    routed = route(network, request, at, shanghai=Load(open_items=ahead))
+    assert any(f"expected by {expected}" in reason for reason in routed.reasons)
 
 
 def test_the_hours_on_call_are_for_stat_alone(network: Network) -> None:

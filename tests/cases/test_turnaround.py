@@ -149,6 +149,17 @@ def test_the_clock_stands_while_the_clinic_is_asked() -> None:
     assert (going_on.standing, going_on.due_at) == ("running", START + minutes(520))
 
 
+def test_a_case_that_was_late_already_stays_due_when_it_was() -> None:
+    late = log(("received", 0), ("asked", 40), ("answered", 500), ("preprocessed", 505))
+    for rows, now in ((late[:2], 400), (late, 506)):
+        judged = judge(HALF_HOUR, rows, START + minutes(now), OFFICE)
+        assert (judged.standing, judged.due_at) == ("overdue", START + minutes(30))
+
+
+def test_a_clock_ahead_of_ours_makes_no_negative_time() -> None:
+    assert legs(log(("received", 5)), START) == {"preprocess": timedelta(0)}
+
+
 def test_the_clock_runs_in_quarantine() -> None:
     aside = log(("received", 0), ("quarantined", 1))
     assert judge(HALF_HOUR, aside, START + minutes(40), OFFICE).standing == "overdue"
@@ -189,6 +200,8 @@ def test_before_the_clock_begins_the_expected_due_time_is_counted_from_now() -> 
     now = START + minutes(7)
     assert expected_due(ONE_DAY, STRAIGHT[:6], now, OFFICE) == now + timedelta(days=1)
     assert expected_due(HALF_HOUR, (), now, OFFICE) == now + minutes(30)
+    asked = log(("received", 0), ("asked", 10))
+    assert expected_due(HALF_HOUR, asked, START + minutes(400), OFFICE) == START + minutes(420)
     assert expected_due(HALF_HOUR, STRAIGHT[:6], now, OFFICE) == START + minutes(30)
 
 
