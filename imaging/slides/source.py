@@ -1,0 +1,102 @@
+"""Reading a slide by ranges, from a local file or from wherever the caller keeps it. Nothing is mapped or kept."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from cases.errors import Quarantine
+
+
+class Source(Protocol):
+    """Random access to the bytes of one slide. `read` returns exactly `length` bytes or raises `file-damaged`."""
+
+    @property
+    def size(self) -> int: ...
+
+    def read(self, offset: int, length: int) -> bytes: ...
+
+
+class FileSource:
+    """A local file, by positioned reads: it never seeks, so threads may share it."""
+
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._size = os.fstat(self._handle).st_size
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def handle(self) -> int:
+        return self._handle
+
+    def read(self, offset: int, length: int) -> bytes:
+        """:raises Quarantine: `file-damaged` if the range is not wholly inside the file."""
+        inside(offset, length, self._size)
+        parts = []
+        while length:
+            part = os.pread(self._handle, min(length, 1 << 30), offset)
+            if not part:
+                raise Quarantine("file-damaged", "the file became shorter while it was read")
+            parts.append(part)
+            offset += len(part)
+            length -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        os.close(self._handle)
+
+    def __enter__(self) -> FileSource:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class BytesSource:
+    """A slide that is in memory."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    @property
+    def size(self) -> int:
+        return len(self._content)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """:raises Quarantine: `file-damaged` if the range is not wholly inside the content."""
+        inside(offset, length, len(self._content))
+        return self._content[offset : offset + length]
+
+
+def inside(offset: int, length: int, size: int) -> None:
+    """:raises Quarantine: `file-damaged` if `length` bytes at `offset` reach beyond `size`."""
+    if offset < 0 or length < 0 or offset + length > size:
+        raise Quarantine("file-damaged", f"{length} bytes at {offset} of a file of {size} bytes")
+
+
+@contextmanager
+def opened(slide: Path | Source) -> Iterator[Source]:
+    """`slide` as a source; a path is opened here and closed again."""
+    if isinstance(slide, Path):
+        with FileSource(slide) as source:
+            yield source
+    else:
+        yield slide
+
+
+def windows(source: Source, offset: int, length: int, step: int = 4 << 20) -> Iterator[bytes]:
+    """The bytes of a range, in pieces of at most `step` bytes."""
+    end = offset + length
+    while offset < end:
+        size = min(step, end - offset)
+        yield source.read(offset, size)
+        offset += size

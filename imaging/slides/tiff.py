@@ -1,0 +1,202 @@
+"""A small strict reader of TIFF and BigTIFF directories: bounded, by ranges, and it believes nothing.
+
+Sources: TIFF 6.0; BigTIFF as in libtiff's specification. Everything that points outside the file, loops, repeats
+a tag or is larger than any slide needs raises `Quarantine("file-damaged")`. Pixels are never read here.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cases.errors import Quarantine
+from imaging.slides.source import Source, inside
+
+MAX_DIRECTORIES = 256
+MAX_ENTRIES = 1024
+MAX_VALUE_BYTES = 64 << 20
+MAX_TILES = 1 << 22
+
+# TIFF 6.0 section 2 and BigTIFF: type -> (bytes each, numpy letter without byte order)
+_TYPES: dict[int, tuple[int, str]] = {
+    1: (1, "u1"),
+    2: (1, "u1"),
+    3: (2, "u2"),
+    4: (4, "u4"),
+    5: (8, "u4"),
+    6: (1, "i1"),
+    7: (1, "u1"),
+    8: (2, "i2"),
+    9: (4, "i4"),
+    10: (8, "i4"),
+    11: (4, "f4"),
+    12: (8, "f8"),
+    13: (4, "u4"),
+    16: (8, "u8"),
+    17: (8, "i8"),
+    18: (8, "u8"),
+}
+_RATIONALS = (5, 10)
+_INTEGERS = (1, 3, 4, 13, 16, 18)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tag of a directory: where its value stands in the file, and how many bytes it takes."""
+
+    tag: int
+    type: int
+    count: int
+    offset: int
+    size: int
+    inline: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """One image file directory: its own bytes are `size` bytes at `offset`."""
+
+    offset: int
+    size: int
+    entries: dict[int, Entry]
+
+
+@dataclass(frozen=True, slots=True)
+class Tiff:
+    """The directories of one file, in the order of their chain. `order` is `<` or `>`."""
+
+    order: str
+    big: bool
+    directories: tuple[Directory, ...]
+
+    @property
+    def header_size(self) -> int:
+        return 16 if self.big else 8
+
+
+def damaged(what: str) -> Quarantine:
+    return Quarantine("file-damaged", what)
+
+
+def read_tiff(source: Source, *, most: int = MAX_DIRECTORIES) -> Tiff:
+    """The directories of a TIFF or BigTIFF; with `most`, the first ones alone (further ones are then not an error).
+
+    :raises Quarantine: `file-damaged`.
+    """
+    order, big, offset = _header(source)
+    directories: list[Directory] = []
+    seen: set[int] = set()
+    while offset and len(directories) < most:
+        if offset in seen:
+            raise damaged("the directories of the TIFF form a loop")
+        seen.add(offset)
+        directory, offset = _directory(source, order, big, offset)
+        directories.append(directory)
+    if not directories:
+        raise damaged("the TIFF has no directory")
+    if offset and most >= MAX_DIRECTORIES:
+        raise damaged(f"the TIFF has more than {MAX_DIRECTORIES} directories")
+    return Tiff(order=order, big=big, directories=tuple(directories))
+
+
+def _header(source: Source) -> tuple[str, bool, int]:
+    head = source.read(0, 8)
+    orders = {b"II": "<", b"MM": ">"}
+    order = orders.get(head[:2])
+    if order is None:
+        raise damaged("not a TIFF")
+    (version,) = struct.unpack(order + "H", head[2:4])
+    if version == 42:
+        return order, False, struct.unpack(order + "I", head[4:8])[0]
+    if version == 43:
+        width, zero, offset = struct.unpack(order + "HHQ", head[4:8] + source.read(8, 8))
+        if (width, zero) == (8, 0):
+            return order, True, offset
+    raise damaged("not a TIFF")
+
+
+def _directory(source: Source, order: str, big: bool, offset: int) -> tuple[Directory, int]:
+    head, each, tail = (8, 20, 8) if big else (2, 12, 4)
+    (count,) = struct.unpack(order + ("Q" if big else "H"), source.read(offset, head))
+    if not 0 < count <= MAX_ENTRIES:
+        raise damaged(f"a TIFF directory of {count} entries")
+    table = source.read(offset + head, count * each + tail)
+    entries: dict[int, Entry] = {}
+    for index in range(count):
+        at = index * each
+        entry = _entry(source, order, big, table[at : at + each], offset + head + at)
+        if entry.tag in entries:
+            raise damaged(f"tag {entry.tag} stands twice in one TIFF directory")
+        entries[entry.tag] = entry
+    (following,) = struct.unpack(order + ("Q" if big else "I"), table[count * each :])
+    return Directory(offset=offset, size=head + count * each + tail, entries=entries), following
+
+
+def _entry(source: Source, order: str, big: bool, row: bytes, at: int) -> Entry:
+    tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), row)
+    room = 8 if big else 4
+    each = _TYPES.get(kind, (0, ""))[0]
+    if not each:
+        raise damaged(f"tag {tag} has the unknown type {kind}")
+    size = each * count
+    if size > MAX_VALUE_BYTES:
+        raise damaged(f"tag {tag} holds {size} bytes")
+    if size <= room:
+        return Entry(tag, kind, count, at + (12 if big else 8), size, True)
+    (offset,) = struct.unpack_from(order + ("Q" if big else "I"), row, 12 if big else 8)
+    inside(offset, size, source.size)
+    return Entry(tag, kind, count, offset, size, False)
+
+
+def raw(source: Source, entry: Entry) -> bytes:
+    """The bytes of a value as they stand in the file."""
+    return source.read(entry.offset, entry.size)
+
+
+def numbers(source: Source, tiff: Tiff, entry: Entry) -> NDArray[Any]:
+    """The values of a tag; rationals as (count, 2) of numerator and denominator."""
+    letter = _TYPES[entry.type][1]
+    values = np.frombuffer(raw(source, entry), dtype=tiff.order + letter)
+    return values.reshape(-1, 2) if entry.type in _RATIONALS else values
+
+
+def integers(source: Source, tiff: Tiff, entry: Entry) -> NDArray[np.int64]:
+    """The values of a tag that must hold unsigned integers.
+
+    :raises Quarantine: `file-damaged` if it holds anything else, or more than 2**63 - 1.
+    """
+    if entry.type not in _INTEGERS:
+        raise damaged(f"tag {entry.tag} should hold integers")
+    values = numbers(source, tiff, entry)
+    if values.size and int(values.max()) > np.iinfo(np.int64).max:
+        raise damaged(f"tag {entry.tag} points beyond any file")
+    return values.astype(np.int64)
+
+
+def integer(source: Source, tiff: Tiff, directory: Directory, tag: int, default: int | None = None) -> int:
+    """The first value of an integer tag.
+
+    :raises Quarantine: `file-damaged` if the tag is missing and there is no `default`.
+    """
+    entry = directory.entries.get(tag)
+    if entry is None or entry.count == 0:
+        if default is None:
+            raise damaged(f"a TIFF directory lacks tag {tag}")
+        return default
+    return int(integers(source, tiff, entry)[0])
+
+
+def text(source: Source, directory: Directory, tag: int, most: int = 1 << 20) -> str:
+    """A text tag, decoded as UTF-8 or else Latin-1, without its closing NULs; empty if it is missing."""
+    entry = directory.entries.get(tag)
+    if entry is None:
+        return ""
+    content = source.read(entry.offset, min(entry.size, most)).rstrip(b"\0")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
