@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -75,6 +75,10 @@ class Calendar:
     week: tuple[tuple[Minutes, ...], ...]
     holidays: tuple[Minutes, ...] = ()
     is_workday: IsWorkday
+    # open spans in UTC of the days asked for so far: thousands of cases are judged on the same few weeks
+    _days: dict[date, tuple[tuple[datetime, datetime], ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def day_length(self) -> timedelta:
@@ -126,8 +130,9 @@ class Calendar:
         """Open time from `start` to `end`; zero if `end` is not after `start`."""
         first, last = require_aware(start), require_aware(end)
         total = timedelta(0)
-        days = (last - first).days + 2
-        for begin, finish in self._open_from(first, days=max(days, 0)):
+        if last <= first:
+            return total
+        for begin, finish in self._open_from(first, days=(last - first).days + 2):
             total += max(min(finish, last) - max(begin, first), timedelta(0))
         return total
 
@@ -144,9 +149,16 @@ class Calendar:
         """Open spans in UTC of the local day that holds `moment` and of the `days` after it."""
         first = moment.astimezone(self.zone).date()
         for offset in range(days + 1):
-            day = first + timedelta(days=offset)
-            for start, end in self.spans_on(day):
-                yield self._moment(day, start), self._moment(day, end)
+            yield from self._opened_on(first + timedelta(days=offset))
+
+    def _opened_on(self, day: date) -> tuple[tuple[datetime, datetime], ...]:
+        known = self._days.get(day)
+        if known is None:
+            known = tuple(
+                (self._moment(day, start), self._moment(day, end)) for start, end in self.spans_on(day)
+            )
+            self._days[day] = known
+        return known
 
     def _moment(self, day: date, minutes: int) -> datetime:
         extra, rest = divmod(minutes, 24 * 60)
