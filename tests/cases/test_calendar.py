@@ -135,7 +135,9 @@ def test_a_change_of_the_clocks_neither_adds_nor_loses_time() -> None:
     assert night.working_time_between(before, at("2026-10-25 12:00", berlin)) == timedelta(hours=14)
     assert night.add_working_time(before, timedelta(hours=14)) == at("2026-10-25 12:00", berlin)
     forward = at("2026-03-28 23:30", berlin)  # and go forward at 02:00 on the 29th
-    assert night.working_time_between(forward, at("2026-03-30 00:25", berlin)) == timedelta(hours=23, minutes=55)
+    assert night.working_time_between(forward, at("2026-03-30 00:25", berlin)) == timedelta(
+        hours=23, minutes=55
+    )
 
 
 @pytest.mark.parametrize(
