@@ -72,8 +72,16 @@ def reject(connection: Connection, held_id: str, who: Principal, why: str) -> st
     if thing.is_drop:
         drops.reject(connection, held_id, thing.reason_code)
         return drops.get(connection, held_id).state
-    kept = {"reason_code": thing.reason_code, "reason_detail": thing.reason_detail}
-    return cases.move(connection, held_id, "rejected", actor=who.account, note=thing.reason_code, **kept).state
+    case = cases.move(
+        connection,
+        held_id,
+        "rejected",
+        actor=who.account,
+        note=thing.reason_code,
+        reason_code=thing.reason_code,
+        reason_detail=thing.reason_detail,
+    )
+    return case.state
 
 
 def failed(connection: Connection, limit: int = 200) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from pydantic import ValidationError
 
+from cases.fitness import unfit
 from cases.network import Network
 from cases.order import Order, problems
 from cases.reasons import REASONS
@@ -89,7 +90,7 @@ def _look(parts: Parts, network: Network, sighted: Sighted) -> bool:
     order, wrong = read_order(parts.s3, sighted.prefix, found)
     if order is None:
         return _reject(parts, drop, "order-invalid", wrong)
-    if wrong := tuple(_unfit(order, network, drop.clinic)):
+    if wrong := tuple(unfit(order, network, drop.clinic)):
         return _reject(parts, drop, "order-incomplete", wrong)
     missing = [f.name for f in order.files if f.name not in sighted.files or sighted.files[f.name].size != f.size]
     if missing:
@@ -120,21 +121,6 @@ def parse_order(content: bytes) -> tuple[Order | None, tuple[str, ...]]:
         return Order.model_validate_json(json.dumps(value)), ()
     except ValidationError as error:
         return None, problems(error)
-
-
-def _unfit(order: Order, network: Network, clinic: str) -> Iterator[str]:
-    """What the network misses in an order that is valid by itself."""
-    if not network.may_request(clinic, order.service):
-        offered = ", ".join(network.organisation(clinic).services) or "none"
-        yield f"service: this clinic cannot order it; it can order: {offered}"
-        return
-    if network.service(order.service).family == "slides" and not (order.specimens and order.slides):
-        yield "slides: a pathology order names its specimens and its slides"
-    known = {o.id for o in network.organisations}
-    if order.scanning_site is not None and order.scanning_site not in known:
-        yield "scanning_site: no such organisation in the network"
-    if order.wished_partner is not None and order.wished_partner not in {p.id for p in network.partners}:
-        yield "wished_partner: no such partner in the network"
 
 
 def _wait(parts: Parts, drop: Drop, missing: list[str]) -> bool:

@@ -1,0 +1,81 @@
+"""Uploads through the gateway: the order as posted, and the multipart uploads of its files, until order.json is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from storage import drops
+from storage.cases import UnknownCase
+from storage.database import Connection
+from storage.drops import Drop
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileUpload:
+    """One file on its way: `upload_id` is empty for a single plain PUT."""
+
+    size: int
+    part_size: int
+    upload_id: str
+
+    @property
+    def parts(self) -> int:
+        return max(1, -(-self.size // self.part_size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload:
+    """One row of `vault.upload`; `files` by name. It carries identity."""
+
+    drop_id: str
+    account: str
+    order_document: dict[str, Any]
+    files: Mapping[str, FileUpload]
+    started_at: datetime
+    completed_at: datetime | None
+
+
+def begin(connection: Connection, *, clinic: str, prefix: str, lifetime: timedelta) -> Drop:
+    """Make the drop's row before its first byte arrives: its patience begins when the links for its parts expire."""
+    row = connection.execute("SELECT clock_timestamp() + %s AS until", (lifetime,)).fetchone()
+    assert row is not None, "SELECT gives a row"
+    return drops.sight(
+        connection, clinic=clinic, prefix=prefix, order_etag="", order_at=None, newest_at=row["until"]
+    )
+
+
+def keep(
+    connection: Connection, drop: Drop, account: str, order_document: dict[str, Any], files: Mapping[str, FileUpload]
+) -> None:
+    """Remember what is to be uploaded."""
+    told = {n: {"size": f.size, "part_size": f.part_size, "upload_id": f.upload_id} for n, f in files.items()}
+    connection.execute(
+        "INSERT INTO vault.upload (drop_id, account, order_document, files) VALUES (%s, %s, %s, %s)",
+        (drop.id, account, Jsonb(order_document), Jsonb(told)),
+    )
+
+
+def get(connection: Connection, drop_id: str, *, lock: bool = False) -> Upload:
+    """The upload of a drop. Raises `UnknownCase` if the drop did not come through the gateway."""
+    row = connection.execute(
+        f"SELECT * FROM vault.upload WHERE drop_id = %s{' FOR UPDATE' if lock else ''}", (drop_id,)
+    ).fetchone()
+    if row is None:
+        raise UnknownCase(f"no upload of drop {drop_id}")
+    files = {name: FileUpload(**told) for name, told in row.pop("files").items()}
+    return Upload(files=files, **row)
+
+
+def complete(connection: Connection, drop_id: str) -> None:
+    """Every file is there: the drop's clock starts now, and the order's text is not kept twice."""
+    connection.execute(
+        "UPDATE vault.upload SET completed_at = clock_timestamp() WHERE drop_id = %s", (drop_id,)
+    )
+    connection.execute(
+        "UPDATE vault.drops SET last_seen_at = clock_timestamp() WHERE id = %s AND state = 'arriving'", (drop_id,)
+    )
