@@ -74,7 +74,7 @@ def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def _started(leash: Leash, servers_folder: Path) -> Iterator[list[Server]]:
-    """Every component that some fixture has started, stopped in reverse order while leash and folder still are there."""
+    """Every component that some fixture has started, stopped in reverse order before leash and folder go."""
     servers: list[Server] = []
     yield servers
     for server in reversed(servers):
