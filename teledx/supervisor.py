@@ -97,6 +97,7 @@ class Supervisor:
         self._logs = logs
         self._leash = Leash()
         self._lock: IO[str] | None = None
+        self._parent = os.getppid()
         self._hurry = threading.Event()
         ready = {program.name: threading.Event() for program in programs}
         self._keepers = {
@@ -166,9 +167,8 @@ class Supervisor:
             ) from None
 
     def wait(self, *, tied_to_parent: bool = False) -> None:
-        """Return only by KeyboardInterrupt or, if tied, when the process that started us is gone."""
-        parent = os.getppid()
-        while not tied_to_parent or os.getppid() == parent:
+        """Return only by KeyboardInterrupt or, if tied, when our parent of the time we were made is gone."""
+        while not tied_to_parent or os.getppid() == self._parent:
             time.sleep(0.2)
 
     def __enter__(self) -> Self:

@@ -258,4 +258,8 @@ def test_a_tied_supervisor_ends_with_the_process_that_started_it(servers_folder:
         assert parent.stdout.readline() == "ready\n"
         parent.kill()
         parent.wait()
-        until(lambda: not mentioning(mark), what=f"the end of {mentioning(mark)}")
+        try:
+            until(lambda: not mentioning(mark), what="the end of all that it started")
+        finally:
+            for pid in mentioning(mark):
+                os.kill(pid, signal.SIGKILL)
