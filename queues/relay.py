@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import dramatiq
 import psycopg
 import structlog
+from dramatiq.errors import BrokerConnectionError
 
 from cases.errors import Transient
 from queues.broker import message
@@ -70,8 +71,11 @@ class Relay:
                         self._stop.wait(self._settings.poll)
                         continue
                     self._relay_while_connected(connection)
-            except (Transient, psycopg.Error, dramatiq.errors.ConnectionError) as error:
+            except (Transient, psycopg.Error, BrokerConnectionError) as error:
                 log.warning("relay_waits", error=type(error).__name__)
+                self._stop.wait(self._settings.poll)
+            except Exception as error:  # noqa: BLE001 -- a relay that ends silently would strand every case
+                log.error("relay_failed", error=type(error).__name__)
                 self._stop.wait(self._settings.poll)
 
     def _relay_while_connected(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:

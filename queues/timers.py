@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -77,5 +79,12 @@ class Timers:
     def _do(self, duty: Duty, payload: str) -> None:
         try:
             duty.act(payload)
-        except (TeledxError, LookupError, psycopg.Error) as error:
-            log.warning("duty_failed", duty=duty.name, error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 -- one duty that fails must not end the others
+            expected = isinstance(error, TeledxError | psycopg.Error)
+            log.log(logging.WARNING if expected else logging.ERROR, "duty_failed", duty=duty.name, error=_where(error))
+
+
+def _where(error: BaseException) -> str:
+    """The error's kind and the line that raised it, never its text."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__

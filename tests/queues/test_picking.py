@@ -1,0 +1,154 @@
+"""What the relay wakes, and in which order: by priority, then fairly across clinics, then by age, within a window."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cases.stages import LANES
+from storage import circuits, runs
+from storage.database import Database
+
+
+@pytest.fixture
+def rows(database):
+    rows = Database(database.region_url)
+    rows.open()
+    yield rows
+    rows.close()
+
+
+def add(rows, case_id, *, clinic="a", priority="routine", stage="preprocess", family="dicom", partner=None, delay=0):
+    with rows.transaction() as connection:
+        runs.add(
+            connection, case_id=case_id, stage=stage, case_version=1, family=family, priority=priority,
+            clinic=clinic, partner=partner, delay=delay,
+        )  # fmt: skip
+
+
+def pick(rows, window=100, lanes=LANES):
+    with rows.transaction() as connection:
+        return [w.case_id for w in runs.pick(connection, lanes=lanes, window=window, relay="r")]
+
+
+def test_a_stat_case_is_woken_before_an_older_backlog(rows):
+    for number in range(50):
+        add(rows, f"routine-{number}")
+    add(rows, "stat", priority="stat")
+    assert pick(rows)[0] == "stat"
+
+
+def test_urgent_is_woken_before_routine_in_the_same_lane(rows):
+    add(rows, "routine")
+    add(rows, "urgent", priority="urgent")
+    assert pick(rows, window=1) == ["urgent"]
+
+
+def test_two_flooding_clinics_do_not_hold_up_a_third_ones_single_case(rows):
+    for number in range(40):
+        add(rows, f"a-{number}", clinic="a")
+        add(rows, f"b-{number}", clinic="b")
+    add(rows, "c-0", clinic="c")
+    assert "c-0" in pick(rows, window=3)
+
+
+def test_runs_in_flight_count_against_their_clinics_turn(rows):
+    for number in range(4):
+        add(rows, f"a-{number}", clinic="a")
+    assert len(pick(rows, window=4)) == 4
+    add(rows, "a-late", clinic="a")
+    add(rows, "b-0", clinic="b")
+    assert pick(rows, window=5) == ["b-0"]
+
+
+def test_at_most_a_window_is_in_flight_in_each_lane(rows):
+    for number in range(10):
+        add(rows, f"d-{number}", family="dicom")
+        add(rows, f"s-{number}", family="slides")
+    assert len(pick(rows, window=3)) == 6
+    assert pick(rows, window=3) == []
+
+
+def test_a_run_waits_for_its_time(rows):
+    add(rows, "later", delay=3600)
+    assert pick(rows) == []
+
+
+def test_racing_relays_wake_each_run_once(rows):
+    for number in range(60):
+        add(rows, f"case-{number}")
+    with ThreadPoolExecutor(6) as pool:
+        woken = [case for found in pool.map(lambda _: pick(rows, window=20), range(12)) for case in found]
+    assert len(woken) == len(set(woken)) == 20
+
+
+def test_a_partner_that_is_down_delays_its_own_deliveries_alone(rows):
+    for number in range(5):
+        add(rows, f"down-{number}", stage="deliver", partner="beijing")
+    add(rows, "well", stage="deliver", partner="shanghai")
+    with rows.transaction() as connection:
+        circuits.record_failure(connection, "beijing", "no route")
+    assert pick(rows) == ["well"]
+
+
+def test_a_partner_that_may_be_back_is_tried_with_two_deliveries(rows):
+    for number in range(5):
+        add(rows, f"down-{number}", stage="deliver", partner="beijing")
+    with rows.transaction() as connection:
+        circuits.record_failure(connection, "beijing", "no route")
+        connection.execute("UPDATE partner_circuit SET open_until = clock_timestamp()")
+    assert len(pick(rows)) == 2
+    assert pick(rows) == []
+
+
+def test_only_one_worker_claims_a_run(rows):
+    add(rows, "case")
+    with ThreadPoolExecutor(8) as pool:
+        claimed = list(
+            pool.map(
+                lambda n: runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner=f"w{n}"), range(16)
+            )
+        )
+    assert sum(run is not None for run in claimed) == 1
+
+
+def test_a_lapsed_lease_frees_the_run_and_counts_the_loss(rows):
+    add(rows, "case")
+    runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="dead")
+    with rows.transaction() as connection:
+        assert runs.reclaim(connection, lease=60) == (0, ())
+        freed, poisoned = runs.reclaim(connection, lease=-1)
+    assert (freed, poisoned) == (1, ())
+    again = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="alive")
+    assert again is not None
+    assert (again.attempt, again.lost) == (2, 1)
+
+
+def test_a_wake_up_that_nobody_heard_is_sent_again(rows):
+    add(rows, "case")
+    assert pick(rows) == ["case"]
+    assert pick(rows) == []
+    with rows.transaction() as connection:
+        runs.reclaim(connection, lease=-1)
+    assert pick(rows) == ["case"]
+
+
+def test_the_third_lost_worker_poisons_the_run(rows):
+    add(rows, "case")
+    for number in range(3):
+        assert runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner=f"w{number}")
+        with rows.transaction() as connection:
+            _, poisoned = runs.reclaim(connection, lease=-1)
+    assert [run.case_id for run in poisoned] == ["case"]
+
+
+def test_what_another_owner_holds_cannot_be_ended_or_put_back(rows):
+    add(rows, "case")
+    first = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="first")
+    with rows.transaction() as connection:
+        runs.reclaim(connection, lease=-1)
+    second = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="second")
+    with rows.transaction() as connection:
+        assert not runs.end(connection, first, "done")
+        runs.put_back(connection, first, delay=0, error="late", forgive=False)
+    assert runs.beat(rows, [(first.id, "first")]) == frozenset()
+    assert runs.beat(rows, [(second.id, "second")]) == {second.id}
