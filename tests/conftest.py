@@ -6,6 +6,7 @@ leaves stopped is started again before the next one (`_given_back`).
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -62,12 +63,13 @@ def leash() -> Iterator[Leash]:
 
 
 @pytest.fixture(scope="session")
-def servers_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the components keep their files; PostgreSQL's account must be able to enter."""
-    folder = tmp_path_factory.mktemp("servers")
-    for parent in (folder, folder.parent, folder.parent.parent, folder.parent.parent.parent):
-        if parent.owner() == folder.owner() and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)
+def servers_folder() -> Iterator[Path]:
+    """Where the components keep their files; PostgreSQL's account must be able to enter.
+
+    Not below pytest's own folder, which every session that starts closes to other accounts.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="teledx-tests-"))
+    folder.chmod(0o711)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 

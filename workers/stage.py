@@ -140,7 +140,7 @@ class Runner:
 
     def _set_aside(self, connection: Connection, run: Run, reason: SetAside) -> str:
         case = transition.set_aside(connection, run, reason.event, reason.code, reason.detail)
-        log.warning("case_set_aside", event=reason.event, code=reason.code, detail=reason.detail)
+        log.warning("case_set_aside", how=reason.event, code=reason.code, detail=reason.detail)
         return "stale" if case is None else case.state
 
     def _put_back(self, connection: Connection, run: Run, error: str) -> str:
