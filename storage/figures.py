@@ -27,11 +27,12 @@ WITH chosen AS (
         max(m.happened_at) OVER (PARTITION BY m.case_id ORDER BY m.id) AS at
     FROM milestone m JOIN chosen ON chosen.id = m.case_id
 ), visits AS (
-    SELECT case_id, leg,
-        greatest(coalesce(lead(at) OVER (PARTITION BY case_id ORDER BY id), clock_timestamp()) - at, interval '0') AS stay
+    SELECT case_id, leg, greatest(interval '0',
+        coalesce(lead(at) OVER (PARTITION BY case_id ORDER BY id), clock_timestamp()) - at) AS stay
     FROM stamped
 ), legs AS (
-    SELECT case_id, leg, extract(epoch FROM sum(stay)) AS seconds FROM visits WHERE leg IS NOT NULL GROUP BY case_id, leg
+    SELECT case_id, leg, extract(epoch FROM sum(stay)) AS seconds
+    FROM visits WHERE leg IS NOT NULL GROUP BY case_id, leg
 )
 """
 _BY_LEG = (
@@ -87,7 +88,8 @@ def turnaround(
 def lanes(connection: Connection) -> list[dict[str, Any]]:
     """{lane, waiting, running, oldest_seconds} of every lane that has a run without an outcome."""
     return connection.execute(
-        "SELECT lane, count(*) FILTER (WHERE owner IS NULL) AS waiting, count(*) FILTER (WHERE owner IS NOT NULL) AS running,"
+        "SELECT lane, count(*) FILTER (WHERE owner IS NULL) AS waiting,"
+        " count(*) FILTER (WHERE owner IS NOT NULL) AS running,"
         " extract(epoch FROM clock_timestamp() - min(created_at))::float8 AS oldest_seconds"
         " FROM stage_run WHERE outcome IS NULL GROUP BY lane ORDER BY lane"
     ).fetchall()
@@ -161,12 +163,16 @@ def logs(connection: Connection, *, days: int, organisation: str | None = None) 
         " ORDER BY c.id, m.id",
         {"days": days, "ended": list(CASE_ENDED), "organisation": organisation},
     )
-    for (case_id, service, priority), group in groupby(rows, lambda r: (r["id"], r["service"], r["priority"])):
+    for (case_id, service, priority), group in groupby(
+        rows, lambda r: (r["id"], r["service"], r["priority"])
+    ):
         log = tuple(Milestone(name=r["name"], state=r["state"], at=r["happened_at"]) for r in group)
         yield Logged(case_id=case_id, service=service, priority=priority, log=log)
 
 
-def station_use(connection: Connection, *, days: int, organisation: str | None = None) -> list[dict[str, Any]]:
+def station_use(
+    connection: Connection, *, days: int, organisation: str | None = None
+) -> list[dict[str, Any]]:
     """{clinic, station, modality, studies, images, seconds, first, last}: what each station wrote in the last `days`.
 
     Hours in use are the sum of the spans from first to last acquisition, spans that overlap counted once. `first` and
@@ -185,7 +191,8 @@ WITH used AS (
       AND (%(organisation)s::text IS NULL OR clinic = %(organisation)s)
 )
 SELECT clinic, station, modality, count(*) AS studies, sum(images) AS images, min(first) AS first, max(last) AS last,
-    coalesce(sum(greatest(extract(epoch FROM last - greatest(first, coalesce(reached, first))), 0)), 0)::float8 AS seconds
+    coalesce(sum(greatest(0, extract(epoch FROM last - greatest(first, coalesce(reached, first))))), 0)::float8
+    AS seconds
 FROM used GROUP BY clinic, station, modality ORDER BY clinic, station, modality
 """
 

@@ -91,7 +91,8 @@ def line(connection: Connection, case_id: str) -> Listed | None:
 def milestones(connection: Connection, case_id: str) -> list[dict[str, Any]]:
     """The case's log, in the order in which we learned of it."""
     return connection.execute(
-        "SELECT name, state, happened_at, recorded_at, clock, actor, note FROM milestone WHERE case_id = %s ORDER BY id",
+        "SELECT name, state, happened_at, recorded_at, clock, actor, note FROM milestone"
+        " WHERE case_id = %s ORDER BY id",
         (case_id,),
     ).fetchall()
 

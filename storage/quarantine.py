@@ -29,6 +29,7 @@ class HeldThing:
 
 
 _HELD = """
+WITH held AS (
 SELECT c.id, false AS is_drop, c.clinic, c.service, c.priority, c.changed_at AS since, c.reason_code,
     coalesce(c.reason_detail, '') AS reason_detail, c.held_from, c.held_stage AS stage, o.accession_number
 FROM cases c JOIN vault.case_order o ON o.case_id = c.id WHERE c.state = 'quarantined'
@@ -36,18 +37,21 @@ UNION ALL
 SELECT d.id, true, d.clinic, NULL, NULL, coalesce(d.ended_at, d.first_seen_at), d.reason_code,
     coalesce(d.reason_detail, ''), NULL, 'receive', ''
 FROM vault.drops d WHERE d.state = 'quarantined'
+) SELECT * FROM held
 """
+_ALL = _HELD + " ORDER BY since"
+_ONE = _HELD + " WHERE id = %s"
 
 
 def held(connection: Connection) -> list[HeldThing]:
     """Everything in quarantine, the longest waiting first."""
-    rows = connection.execute(f"SELECT * FROM ({_HELD}) h ORDER BY since").fetchall()
+    rows = connection.execute(_ALL).fetchall()
     return [HeldThing(**row) for row in rows]
 
 
 def get(connection: Connection, held_id: str) -> HeldThing:
     """One quarantined case or drop. Raises `UnknownCase` if there is none of that id in quarantine."""
-    row = connection.execute(f"SELECT * FROM ({_HELD}) h WHERE id = %s", (held_id,)).fetchone()
+    row = connection.execute(_ONE, (held_id,)).fetchone()
     if row is None:
         raise UnknownCase(f"nothing in quarantine is {held_id}")
     return HeldThing(**row)

@@ -277,6 +277,22 @@ class S3:
             "PUT", self.settings.bucket(zone), key, expires=expires, extra_query_params=query
         )
 
+    def presigned_put(self, zone: str, key: str, expires: timedelta) -> str:
+        return self._public.get_presigned_url("PUT", self.settings.bucket(zone), key, expires=expires)
+
+    def uploaded_parts(self, zone: str, key: str, upload: str) -> list[tuple[int, str]]:
+        """(number, ETag) of the parts that the store holds, in order. Raises `Absent` if the upload has ended."""
+        found: list[tuple[int, str]] = []
+        with _translated(zone):
+            while True:
+                marker = str(found[-1][0]) if found else None
+                page = self._minio._list_parts(
+                    self.settings.bucket(zone), key, upload, max_parts=1000, part_number_marker=marker
+                )
+                found += [(part.part_number, part.etag) for part in page.parts]
+                if not page.is_truncated or not page.parts:
+                    return found
+
     def finish_upload(self, zone: str, key: str, upload: str, parts: Sequence[tuple[int, str]]) -> None:
         with _translated(zone):
             self._minio._complete_multipart_upload(

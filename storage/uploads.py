@@ -1,4 +1,4 @@
-"""Uploads through the gateway: the order as posted, and the multipart uploads of its files, until order.json is written."""
+"""Uploads through the gateway: the order as posted and its files' multipart uploads, until order.json is written."""
 
 from __future__ import annotations
 
@@ -40,6 +40,10 @@ class Upload:
     completed_at: datetime | None
 
 
+_PLAIN = "SELECT * FROM vault.upload WHERE drop_id = %s"
+_LOCKED = _PLAIN + " FOR UPDATE"
+
+
 def begin(connection: Connection, *, clinic: str, prefix: str, lifetime: timedelta) -> Drop:
     """Make the drop's row before its first byte arrives: its patience begins when the links for its parts expire."""
     row = connection.execute("SELECT clock_timestamp() + %s AS until", (lifetime,)).fetchone()
@@ -50,7 +54,11 @@ def begin(connection: Connection, *, clinic: str, prefix: str, lifetime: timedel
 
 
 def keep(
-    connection: Connection, drop: Drop, account: str, order_document: dict[str, Any], files: Mapping[str, FileUpload]
+    connection: Connection,
+    drop: Drop,
+    account: str,
+    order_document: dict[str, Any],
+    files: Mapping[str, FileUpload],
 ) -> None:
     """Remember what is to be uploaded."""
     told = {n: {"size": f.size, "part_size": f.part_size, "upload_id": f.upload_id} for n, f in files.items()}
@@ -62,9 +70,7 @@ def keep(
 
 def get(connection: Connection, drop_id: str, *, lock: bool = False) -> Upload:
     """The upload of a drop. Raises `UnknownCase` if the drop did not come through the gateway."""
-    row = connection.execute(
-        f"SELECT * FROM vault.upload WHERE drop_id = %s{' FOR UPDATE' if lock else ''}", (drop_id,)
-    ).fetchone()
+    row = connection.execute(_LOCKED if lock else _PLAIN, (drop_id,)).fetchone()
     if row is None:
         raise UnknownCase(f"no upload of drop {drop_id}")
     files = {name: FileUpload(**told) for name, told in row.pop("files").items()}
@@ -77,5 +83,6 @@ def complete(connection: Connection, drop_id: str) -> None:
         "UPDATE vault.upload SET completed_at = clock_timestamp() WHERE drop_id = %s", (drop_id,)
     )
     connection.execute(
-        "UPDATE vault.drops SET last_seen_at = clock_timestamp() WHERE id = %s AND state = 'arriving'", (drop_id,)
+        "UPDATE vault.drops SET last_seen_at = clock_timestamp() WHERE id = %s AND state = 'arriving'",
+        (drop_id,),
     )

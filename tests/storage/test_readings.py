@@ -79,6 +79,8 @@ def test_of_sixteen_readers_who_claim_at_once_exactly_one_wins(region, partner, 
 def test_claiming_what_one_holds_renews_the_lease_and_moves_nothing(region, partner, case_id):
     first = claim(partner, item_of(region, case_id).id, lease=timedelta(minutes=1))
     again = claim(partner, first.id, lease=timedelta(minutes=30))
+    assert first.lease_until
+    assert again.lease_until
     assert again.lease_until > first.lease_until
     with region.transaction() as connection:
         rows = connection.execute("SELECT FROM milestone WHERE case_id = %s AND name = 'claimed'", (case_id,))
@@ -95,6 +97,7 @@ def test_another_partner_does_not_know_the_work_item(region, partner, case_id):
 
 def test_a_heartbeat_renews_the_holders_lease_and_nobody_elses(region, partner, case_id):
     item = claim(partner, item_of(region, case_id).id, lease=timedelta(seconds=5))
+    assert item.lease_until
     with partner.transaction(tenant=HERE) as connection:
         assert readings.heartbeat(connection, item.id, "lin") > item.lease_until
     with partner.transaction(tenant=HERE) as connection, pytest.raises(HeldByAnother):

@@ -1,0 +1,86 @@
+"""The HTTP application of one side, put together from the tables of its doors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import Depends, FastAPI
+from fastapi.responses import Response
+
+from gateway import (
+    cases,
+    drops,
+    figures,
+    health,
+    labels,
+    metrics,
+    openapi_page,
+    quarantine,
+    reading,
+    refusals,
+    signin,
+    store_events,
+)
+from gateway.boundary import Boundary
+from gateway.parts import Parts, Side
+from gateway.routes import Route
+from gateway.signin import permits
+
+BOTH = (*health.ROUTES, *metrics.ROUTES, *openapi_page.ROUTES, *signin.ROUTES)
+DOORS: dict[Side, tuple[Route, ...]] = {
+    "region": (
+        *BOTH,
+        *drops.ROUTES,
+        *cases.ROUTES,
+        *labels.ROUTES,
+        *figures.ROUTES,
+        *quarantine.ROUTES,
+        *store_events.ROUTES,
+    ),
+    "partner": (*BOTH, *reading.ROUTES),
+}
+_TITLES: dict[Side, str] = {
+    "region": "teledx, the region's gateway",
+    "partner": "teledx, the partners' gateway",
+}
+
+
+def create(side: Side, parts: Parts) -> FastAPI:
+    """The application of `side`. It opens nothing: `parts` come opened and are closed by whoever made them."""
+    app = FastAPI(
+        title=_TITLES[side],
+        version="1",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.parts = parts
+    app.state.side = side
+    app.state.metrics = metrics.Metrics(parts, side)
+    refusals.install(app)
+    for route in DOORS[side]:
+        _add(app, route)
+    app.add_middleware(Boundary, body_max=parts.body_max, observe=app.state.metrics.observe)
+    return app
+
+
+def _add(app: FastAPI, route: Route) -> None:
+    options: dict[str, Any] = {}
+    if route.media_type is not None:
+        options = {
+            "response_class": Response,
+            "responses": {route.status: {"content": {route.media_type: {}}}},
+        }
+    words = (route.endpoint.__doc__ or "").strip().split("\n")[0]
+    app.add_api_route(
+        route.path,
+        route.endpoint,
+        methods=[route.method],
+        status_code=route.status,
+        summary=words,
+        tags=[route.tag] if route.tag else None,
+        dependencies=[Depends(permits(route.action))] if route.action else [],
+        include_in_schema=not route.hidden,
+        **options,
+    )

@@ -1,0 +1,36 @@
+"""What a gateway process is made of, wired together by `teledx.bootstrap` and passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+from storage.database import Database
+from storage.network import NetworkRows
+from storage.s3 import MIB, S3
+
+Side = Literal["region", "partner"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """The ports and settings of one gateway. `database` and `s3` are those of its side.
+
+    `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
+    `ready_zone` is the bucket by which `/readyz` knows that the store answers.
+    """
+
+    database: Database
+    s3: S3
+    network: NetworkRows
+    is_workday: Callable[[date], bool]
+    webhook_token: str = ""
+    metrics_token: str = ""
+    ready_zone: str = "inbox"
+    reading_lease: timedelta = timedelta(minutes=30)
+    upload_lifetime: timedelta = timedelta(hours=24)
+    download_lifetime: timedelta = timedelta(minutes=15)
+    part_size: int = 16 * MIB
+    body_max: int = 32 * MIB

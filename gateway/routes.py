@@ -1,0 +1,21 @@
+"""A door as a row: method, path, the function behind it, and the action of `cases.access` that it asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Route:
+    """`action` None: open to anybody who reaches the port. `media_type`: of what is not JSON."""
+
+    method: str
+    path: str
+    endpoint: Callable[..., Any]
+    action: str | None = None
+    tag: str = ""
+    status: int = 200
+    media_type: str | None = None
+    hidden: bool = False
