@@ -1,0 +1,67 @@
+"""One door to the de-identification of a slide file: the plan by its format, tiles checked, then the second pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cases.errors import Quarantine
+from imaging.slides import aperio, generic_tiff, second_pass
+from imaging.slides.formats import accept
+from imaging.slides.payload import check_tiles
+from imaging.slides.picture import read_picture
+from imaging.slides.plan import SlidePlan
+from imaging.slides.planned import PlannedSource
+from imaging.slides.source import Source, opened
+from imaging.slides.tiff import read_tiff
+
+_PLANS: dict[str, Callable[[Source], SlidePlan]] = {"svs": aperio.plan, "generic-tiff": generic_tiff.plan}
+
+
+def plan_slide(slide: Path | Source, *, check_payload: bool = True) -> SlidePlan:
+    """The plan of the de-identified slide. DICOM instances are not planned here: see `imaging.slides.dicom_wsi`.
+
+    :param check_payload: walk every kept tile to its end (reads the slide once); False where that was done before.
+    :raises Quarantine: `slide-unsafe`, `format-unknown`, `file-damaged`.
+    """
+    with opened(slide) as source:
+        found = accept(source)
+        if found.code not in _PLANS:
+            raise Quarantine("slide-unsafe", f"{found.name} is de-identified instance by instance")
+        plan = _PLANS[found.code](source)
+        if check_payload:
+            _check_payload(PlannedSource(plan, source))
+    return plan
+
+
+def _check_payload(result: Source) -> None:
+    tiff = read_tiff(result)
+    for index in range(len(tiff.directories)):
+        check_tiles(result, read_picture(result, tiff, index))
+
+
+def check_planned(
+    slide: Path | Source,
+    plan: SlidePlan,
+    *,
+    identity_values: tuple[str, ...],
+    tiles: second_pass.Scope = "every",
+) -> int:
+    """The second pass over what the plan would make, before it is made; returns the bytes read.
+
+    :raises Quarantine: `identity-left`.
+    """
+    with opened(slide) as source:
+        values = tuple(dict.fromkeys((*identity_values, *plan.removed_values)))
+        return second_pass.check_slide(PlannedSource(plan, source), identity_values=values, tiles=tiles)
+
+
+def check_written(
+    slide: Path | Source, *, identity_values: tuple[str, ...], tiles: second_pass.Scope = "every"
+) -> int:
+    """The second pass over a slide that was written or composed; returns the bytes read.
+
+    :raises Quarantine: `identity-left`.
+    """
+    with opened(slide) as source:
+        return second_pass.check_slide(source, identity_values=identity_values, tiles=tiles)

@@ -1,0 +1,192 @@
+"""A de-identified slide as a plan: ranges of the source that hold tile payload alone, and bytes made anew.
+
+Identifying bytes are cut, never patched: nothing of the source is kept but tiles, and zeros that pad them. Large runs
+of tiles stay ranges (a store can copy them by itself); small ones and all directories are bytes of the tail.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cases.ports import Segment
+from imaging.slides.picture import Picture, ranges_of
+from imaging.slides.source import FileSource, Source, windows
+from imaging.slides.tiff import Tiff, damaged
+from imaging.slides.writing import Page, Placed, assemble
+
+# A part below 5 MiB is refused by S3 anywhere but last: runs of tiles shorter than this go into the tail.
+SHORTEST_RANGE = 6 << 20
+LARGEST_TAIL_PAYLOAD = 48 << 20
+MAX_PADDING = 4096
+HEAD_BYTES = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlidePlan:
+    """How a de-identified slide is put together from its source.
+
+    `removed` says in words what was taken out, without any value. `removed_values` are the texts themselves, for the
+    second pass to look for; they are identity and never logged. `levels` are the sizes of what is kept, in pixels.
+    """
+
+    format: str
+    segments: tuple[Segment, ...]
+    size: int
+    levels: tuple[tuple[int, int], ...]
+    removed: tuple[str, ...]
+    removed_values: tuple[str, ...] = field(default=(), repr=False)
+
+    @property
+    def own_bytes(self) -> int:
+        """What passes through the worker when a store composes the slide."""
+        return sum(len(s.payload) for s in self.segments if s.payload is not None)
+
+
+def make_plan(
+    source: Source,
+    tiff: Tiff,
+    *,
+    format_code: str,
+    pages: tuple[Page, ...],
+    dropped: tuple[Picture, ...],
+    removed: tuple[str, ...],
+    values: tuple[str, ...],
+) -> SlidePlan:
+    """Lay out the kept `pages`: head, long runs of tiles as they stand, then short runs and directories.
+
+    :raises Quarantine: `file-damaged` if tiles overlap anything else that the file describes.
+    """
+    spans = ranges_of(tuple(p.picture for p in pages))
+    if not len(spans):
+        raise damaged("the slide has no tiles")
+    _refuse_overlap(spans, _other_spans(tiff, dropped))
+    runs = _runs(source, spans)
+    short = _short(runs)
+    placed = _place(runs, short)
+    ranges = [Segment(offset=int(a), length=int(b - a)) for a, b in runs[~short]]
+    payload = b"".join(source.read(int(a), int(b - a)) for a, b in runs[short])
+    tail_at = HEAD_BYTES + sum(s.length for s in ranges)
+    head, tail = assemble(source, pages, tiff, placed, tail_at + len(payload))
+    segments = (Segment(payload=head), *ranges, Segment(payload=payload + tail))
+    return SlidePlan(
+        format=format_code,
+        segments=segments,
+        size=sum(s.size for s in segments),
+        levels=tuple((p.picture.width, p.picture.height) for p in pages if p.is_level),
+        removed=removed,
+        removed_values=values,
+    )
+
+
+def _other_spans(tiff: Tiff, dropped: tuple[Picture, ...]) -> NDArray[np.int64]:
+    """(start, end) of everything that the file describes and that is not kept: header, directories, values."""
+    spans = [(0, tiff.header_size)]
+    for directory in tiff.directories:
+        spans.append((directory.offset, directory.offset + directory.size))
+        spans.extend(
+            (e.offset, e.offset + e.size) for e in directory.entries.values() if not e.inline and e.size
+        )
+    spans.extend((int(a), int(b)) for p in dropped for a, b in ranges_of((p,)))
+    return np.array(sorted(spans), dtype=np.int64)
+
+
+def _refuse_overlap(kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+    """No kept tile shares a byte with anything else (both lists are sorted by start, kept ones are disjoint)."""
+    after = np.searchsorted(kept[:, 0], others[:, 0], side="right")
+    before = np.maximum(after - 1, 0)
+    into_previous = (after > 0) & (kept[before, 1] > others[:, 0])
+    following = np.minimum(after, len(kept) - 1)
+    into_next = (after < len(kept)) & (kept[following, 0] < others[:, 1])
+    if bool((into_previous | into_next).any()):
+        raise damaged("tiles share bytes with directories or with pictures that may not leave")
+
+
+def _runs(source: Source, spans: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Tiles that follow each other, or are parted by a few zeros alone, as one (start, end) each."""
+    gaps = spans[1:, 0] - spans[:-1, 1]
+    cut = gaps > 0
+    for index in np.flatnonzero(cut & (gaps <= MAX_PADDING)).tolist():
+        if not any(source.read(int(spans[index, 1]), int(gaps[index]))):
+            cut[index] = False
+    first = np.concatenate(([True], cut))
+    last = np.concatenate((cut, [True]))
+    return np.column_stack((spans[first, 0], spans[last, 1]))
+
+
+def _short(runs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which runs are copied into the tail: short ones, as long as they are few; the longest stay ranges."""
+    lengths = runs[:, 1] - runs[:, 0]
+    order = np.argsort(lengths, kind="stable")
+    fits = np.cumsum(lengths[order]) <= LARGEST_TAIL_PAYLOAD
+    short = np.zeros(len(runs), dtype=bool)
+    short[order] = fits & (lengths[order] < SHORTEST_RANGE)
+    return short
+
+
+def _place(runs: NDArray[np.int64], short: NDArray[np.bool_]) -> Placed:
+    lengths = runs[:, 1] - runs[:, 0]
+    moved = np.zeros(len(runs), dtype=np.int64)
+    at = HEAD_BYTES
+    for chosen in (~short, short):
+        ends = np.cumsum(lengths[chosen])
+        moved[chosen] = at + ends - lengths[chosen]
+        at += int(ends[-1]) if len(ends) else 0
+    return Placed(starts=runs[:, 0], moved_to=moved)
+
+
+def stream(plan: SlidePlan, source: Source) -> Iterator[bytes]:
+    """The bytes of the planned slide, in pieces of at most 4 MiB."""
+    for segment in plan.segments:
+        if segment.payload is None:
+            yield from windows(source, segment.offset, segment.length)
+        else:
+            yield segment.payload
+
+
+def digest(plan: SlidePlan, source: Source) -> str:
+    """The SHA-256 in hex of the planned slide, without writing it."""
+    running = hashlib.sha256()
+    for piece in stream(plan, source):
+        running.update(piece)
+    return running.hexdigest()
+
+
+def write(plan: SlidePlan, source_path: Path, target_path: Path) -> None:
+    """Write the planned slide beside its source; ranges are copied by the kernel, shared where the disk can."""
+    with FileSource(source_path) as source, target_path.open("xb", buffering=0) as target:
+        for segment in plan.segments:
+            if segment.payload is not None:
+                _write_all(target.fileno(), segment.payload)
+            else:
+                _copy(source.handle, target.fileno(), segment.offset, segment.length)
+
+
+def _write_all(handle: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
+def _copy(source: int, target: int, offset: int, length: int) -> None:
+    while length:
+        try:
+            copied = os.copy_file_range(source, target, min(length, 1 << 30), offset)
+        except OSError:
+            copied = os.sendfile(target, source, offset, min(length, 1 << 30))
+        if not copied:
+            raise damaged("the slide became shorter while it was copied")
+        offset += copied
+        length -= copied
+
+
+def is_composable(plan: SlidePlan) -> bool:
+    """Whether a store can compose it: few ranges, each long enough to be a part of its own."""
+    ranges = [s for s in plan.segments if s.payload is None]
+    return len(ranges) <= 1000 and all(s.length >= SHORTEST_RANGE for s in ranges)

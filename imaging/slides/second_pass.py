@@ -1,0 +1,374 @@
+"""The independent look at a slide that would leave: it shares no code with what wrote it, and fails closed.
+
+It walks the directories by itself and accounts for every byte: header, directories, values that it knows, tile payload
+that a directory names, zeros between them. Anything else stops the slide. All bytes that are not tiles are searched
+for the identities that are known, in every encoding that they could have, and for patterns. Tiles are walked to their
+end for segments that could carry text.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import struct
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from cases.errors import Quarantine
+from imaging.slides.source import Source
+
+Scope = Literal["every", "sampled"]
+MAX_PAGES, MAX_TAGS, MAX_META_BYTES = 64, 64, 256 << 20
+SAMPLED_TILES = 64
+LONGEST_GAP = 4096
+
+# tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
+_ALLOWED: dict[int, tuple[tuple[int, ...], int | None]] = {
+    254: ((4,), 1), 256: ((3, 4), 1), 257: ((3, 4), 1), 258: ((3,), 4), 259: ((3,), 1), 262: ((3,), 1),
+    266: ((3,), 1), 270: ((2,), 2000), 273: ((4, 16), None), 274: ((3,), 1), 277: ((3,), 1), 278: ((3, 4), 1),
+    279: ((4, 16), None), 282: ((5,), 1), 283: ((5,), 1), 284: ((3,), 1), 296: ((3,), 1), 317: ((3,), 1),
+    322: ((3, 4), 1), 323: ((3, 4), 1), 324: ((4, 16), None), 325: ((4, 16), None), 338: ((3,), 4), 339: ((3,), 4),
+    347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6), 32997: ((3, 4), 1),
+    34675: ((7,), 4 << 20),
+}  # fmt: skip
+_SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 16: 8}
+_LETTERS = {3: "H", 4: "I", 16: "Q"}
+
+# What a description may say, whole: nothing but sizes, codecs and numbers under these names.
+_KEYS = (
+    "AppMag|MPP|StripeWidth|Left|Top|LineCameraSkew|LineAreaXOffset|LineAreaYOffset|Focus Offset|OriginalWidth"
+    "|OriginalHeight|Originalheight|Filtered|DisplayColor|Exposure Time|Exposure Scale|Gamma|OffsetZ|AreaThreshold"
+)
+_DESCRIPTION = re.compile(
+    r"(?:Slide level|Aperio (?:Image Library|Leica Biosystems GT450)(?: [vV][\d.]{1,12})? \r\n"
+    r"\d{1,8}x\d{1,8} \[0,0 \d{1,8}x\d{1,8}\] \(\d{1,6}x\d{1,6}\)(?: -> \d{1,8}x\d{1,8})?"
+    r"(?: (?:JPEG|J2K)[/A-Z0-9]{0,8})?(?: Q=\d{1,3})?"
+    rf"(?:\|(?:{_KEYS}) = -?\d{{1,8}}(?:\.\d{{1,6}})?)*)\0?\Z"
+)
+# Words and shapes that have no place in the bytes of a slide that leaves.
+_PATTERNS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("a key that identifies", re.compile(
+        rb"(?i)scanscope id|barcode|filename|imageid|\buser\s*=|\btitle\s*=|\bdate\s*=|patient|accession|serial")),
+    ("a national ID", re.compile(
+        rb"(?<!\d)[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?!\d)")),
+    ("a mobile number", re.compile(rb"(?<![\d.])1[3-9]\d{9}(?![\d.])")),
+    ("a date", re.compile(rb"(?<!\d)(?:19|20)\d{2}([-/.:])(?:0[1-9]|1[0-2])\1(?:0[1-9]|[12]\d|3[01])(?!\d)"
+                          rb"|(?<!\d)(?:0[1-9]|1[0-2])/(?:0[1-9]|[12]\d|3[01])/\d{2,4}(?!\d)")),
+    ("XML", re.compile(rb"<\?xml|<[a-zA-Z:]{2,20}[ >]")),
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Page:
+    values: dict[int, bytes]
+    kinds: dict[int, int]
+    tiles: list[tuple[int, int]] = field(default_factory=list)
+
+    def number(self, order: str, tag: int, default: int = 0) -> int:
+        content = self.values.get(tag)
+        if content is None:
+            return default
+        (value,) = struct.unpack_from(order + _LETTERS[self.kinds[tag]], content)
+        return int(value)
+
+
+def left(what: str) -> Quarantine:
+    return Quarantine("identity-left", what)
+
+
+def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles: Scope = "every") -> int:
+    """Prove that a slide may leave; returns the bytes read.
+
+    :param identity_values: every known identity in every written form; searched in all bytes that are not tiles.
+    :param tiles: `every` walks each tile; `sampled` walks up to 64 per page, where each was walked before.
+    :raises Quarantine: `identity-left` with what was found and where, never the value.
+    """
+    try:
+        walk = _Walk(source)
+        pages = walk.pages()
+    except (struct.error, Quarantine, KeyError) as error:
+        raise left("the slide's directories cannot be read by the second pass") from error
+    _judge_pages(pages, walk.order)
+    walk.account(sorted({span for page in pages for span in page.tiles}))
+    _search(walk.known, source, pages, identity_values)
+    return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
+
+
+class _Walk:
+    """Its own reader: every byte range read is remembered, so that what was never read can be found."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.known: list[tuple[int, int]] = []
+        head = source.read(0, 16)
+        if head[:4] in (b"II*\0", b"MM\0*"):
+            self.order, self.big = "<" if head[0] == 0x49 else ">", False
+            self.first = struct.unpack_from(self.order + "I", head, 4)[0]
+            self.known.append((0, 8))
+        elif head[:8] in (b"II+\0\x08\0\0\0", b"MM\0+\0\x08\0\0"):
+            self.order, self.big = "<" if head[0] == 0x49 else ">", True
+            self.first = struct.unpack_from(self.order + "Q", head, 8)[0]
+            self.known.append((0, 16))
+        else:
+            raise left("what would leave does not begin as a slide")
+
+    @property
+    def bytes_known(self) -> int:
+        return sum(b - a for a, b in self.known)
+
+    def _take(self, at: int, size: int) -> bytes:
+        if self.bytes_known + size > MAX_META_BYTES:
+            raise left("the slide's directories are larger than any slide's")
+        self.known.append((at, at + size))
+        return self.source.read(at, size)
+
+    def pages(self) -> list[_Page]:
+        pages: list[_Page] = []
+        at, seen = self.first, set()
+        while at:
+            if at in seen or len(pages) >= MAX_PAGES:
+                raise left("the slide's directories do not end")
+            seen.add(at)
+            page, at = self._page(at)
+            pages.append(page)
+        if not pages:
+            raise left("the slide has no directory")
+        return pages
+
+    def _page(self, at: int) -> tuple[_Page, int]:
+        counted, row, link, room = ("Q", 20, "Q", 8) if self.big else ("H", 12, "I", 4)
+        head = struct.calcsize(counted)
+        (count,) = struct.unpack(self.order + counted, self._take(at, head))
+        if count > MAX_TAGS:
+            raise left("a directory has more tags than it may have")
+        rows = self._take(at + head, count * row + room)
+        page = _Page({}, {})
+        for index in range(count):
+            tag, kind, number = struct.unpack_from(self.order + "HH" + link, rows, index * row)
+            value = rows[index * row + row - room : (index + 1) * row]
+            self._value(page, tag, kind, number, value)
+        self._tiles(page)
+        (following,) = struct.unpack_from(self.order + link, rows, count * row)
+        return page, following
+
+    def _value(self, page: _Page, tag: int, kind: int, number: int, value: bytes) -> None:
+        kinds, most = _ALLOWED.get(tag, ((), 0))
+        if kind not in kinds or (most is not None and number > most) or number == 0:
+            raise left(f"tag {tag} may not leave")
+        if tag in page.values:
+            raise left(f"tag {tag} stands twice")
+        size = _SIZES[kind] * number
+        if size > len(value):
+            (at,) = struct.unpack(self.order + ("Q" if self.big else "I"), value)
+            value = self._take(at, size)
+        elif any(value[size:]):
+            raise left(f"tag {tag} has bytes behind its value")
+        page.values[tag], page.kinds[tag] = value[:size], kind
+
+    def _tiles(self, page: _Page) -> None:
+        at, size = (324, 325) if 322 in page.values else (273, 279)
+        columns = []
+        for tag in (at, size):
+            letter = _LETTERS[page.kinds[tag]]
+            content = page.values[tag]
+            columns.append(
+                struct.unpack(f"{self.order}{len(content) // struct.calcsize(letter)}{letter}", content)
+            )
+        if len(columns[0]) != len(columns[1]):
+            raise left("a page names more tiles than it sizes")
+        page.tiles = [(a, a + n) for a, n in zip(*columns, strict=True) if n]
+
+    def account(self, tiles: list[tuple[int, int]]) -> None:
+        """Each byte belongs to one tile, or to one thing read here, or is padding; nothing reaches beyond the end."""
+        at = 0
+        for start, end, _ in sorted([(a, b, 1) for a, b in tiles] + [(a, b, 0) for a, b in self.known]):
+            if start < at:
+                raise left("parts of the slide overlap")
+            if start > at:
+                self._padding(at, start)
+            at = end
+        if at > self.source.size:
+            raise left("a tile reaches beyond the end of the slide")
+        if at < self.source.size:
+            self._padding(at, self.source.size)
+
+    def _padding(self, start: int, end: int) -> None:
+        if end - start > LONGEST_GAP or any(self.source.read(start, end - start)):
+            raise left(f"{end - start} bytes belong to no tile and no directory")
+
+
+def _judge_pages(pages: list[_Page], order: str) -> None:
+    base_width, base_height = pages[0].number(order, 256), pages[0].number(order, 257)
+    if 322 not in pages[0].values:
+        raise left("the first page is no level")
+    for index, page in enumerate(pages):
+        described = page.values.get(270, b"").decode("latin-1")
+        if described and not _DESCRIPTION.match(described):
+            raise left(f"the description of page {index + 1} says more than it may")
+        if page.number(order, 254) not in (0, 1):
+            raise left(f"page {index + 1} is a label or a macro image")
+        if 322 not in page.values and index != 1:
+            raise left(f"page {index + 1} is neither a level nor a thumbnail")
+        width, height = page.number(order, 256), page.number(order, 257)
+        if not width or not height or abs(width * base_height / (height * base_width) - 1) > 0.05:
+            raise left(f"page {index + 1} has not the shape of the slide")
+        _judge_profile(page.values.get(34675, b""))
+
+
+_PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt|[AD]2B[012]|B2[AD][012])\Z")
+_PROFILE_TYPES = (b"XYZ ", b"curv", b"para", b"sf32", b"chrm", b"mft1", b"mft2", b"mAB ", b"mBA ", b"mpet")
+
+
+def _judge_profile(profile: bytes) -> None:
+    """A colour profile without maker, date and words of its own; each of its bytes stands in a tag or is zero."""
+    if not profile:
+        return
+    if (
+        any(profile[4:8] + profile[40:64] + profile[80:128])
+        or profile[24:36] != b"\x07\xd0\0\1\0\1\0\0\0\0\0\0"
+    ):
+        raise left("a colour profile says who made it, or when")
+    (count,) = struct.unpack_from(">I", profile, 128)
+    at = 132 + 12 * count
+    for signature, start, size in sorted(
+        struct.iter_unpack(">4sII", profile[132:at]), key=lambda row: row[1]
+    ):
+        content = profile[start : start + size]
+        words = re.sub(rb"[^A-Za-z ]", b"", content[8:])
+        if signature in (b"desc", b"cprt"):
+            plain = words.strip().removeprefix(b"enUS") == b"Slide colour"
+        else:
+            plain = bool(_PROFILE_TAGS.match(signature)) and content[:4] in _PROFILE_TYPES
+        if not plain or len(content) != size or start < at or any(profile[at:start]):
+            raise left("a colour profile holds more than colour")
+        at = start + size
+    if any(profile[at:]):
+        raise left("a colour profile holds more than colour")
+
+
+def forms(value: str) -> Iterator[bytes]:
+    """A value in every encoding in which it could stand in a file."""
+    for text in dict.fromkeys((value, value.upper(), value.lower())):
+        for charset in ("utf-8", "gb18030", "utf-16-le", "utf-16-be", "latin-1", "big5"):
+            try:
+                encoded = text.encode(charset)
+            except UnicodeEncodeError:
+                continue
+            yield encoded
+            if charset in ("utf-8", "gb18030"):
+                yield urllib.parse.quote(encoded).encode()
+                yield from _inside_base64(encoded)
+
+
+def _inside_base64(content: bytes) -> Iterator[bytes]:
+    """The part of its Base64 that does not depend on what stands around it, at each of three alignments."""
+    for shift in range(3):
+        coded = base64.b64encode(b"\0" * shift + content)
+        inner = coded[4 if shift else 0 : -4 if (shift + len(content)) % 3 else None]
+        if len(inner) >= 8:
+            yield inner
+
+
+def _search(
+    known: list[tuple[int, int]], source: Source, pages: list[_Page], identity_values: tuple[str, ...]
+) -> None:
+    """Known identities in all bytes but tiles; patterns in what can hold words.
+
+    Numbers of thousands of tiles hold any four bytes by chance: there, forms of eight bytes and more are looked for.
+    """
+    wanted = {f for v in identity_values if len(v.strip()) >= 2 for f in forms(v.strip()) if len(f) >= 4}
+    for start, end in known if wanted else ():
+        shortest = 4 if end - start <= 1 << 16 else 8
+        content = source.read(start, end - start)
+        if any(f in content for f in wanted if len(f) >= shortest):
+            raise left("a known identity stands in the slide's directories")
+    for number, page in enumerate(pages, 1):
+        for what, pattern in _PATTERNS:
+            if pattern.search(page.values.get(270, b"")):
+                raise left(f"{what} stands in the description of page {number}")
+
+
+def _walk_tiles(source: Source, pages: list[_Page], order: str, scope: Scope) -> int:
+    read = 0
+    for page in pages:
+        if page.number(order, 259, 1) != 7:
+            continue
+        _only_tables(page.values.get(347, b""))
+        spans = sorted(set(page.tiles))
+        step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
+        for start, content in _tile_contents(source, spans[::step]):
+            read += len(content)
+            _only_picture(content, start)
+    return read
+
+
+def _tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+    """Tiles one by one, read together where they stand together."""
+    at = 0
+    while at < len(spans):
+        until = at + 1
+        while (
+            until < len(spans)
+            and spans[until][0] == spans[until - 1][1]
+            and spans[until][1] - spans[at][0] < 4 << 20
+        ):
+            until += 1
+        start = spans[at][0]
+        block = source.read(start, spans[until - 1][1] - start)
+        for a, b in spans[at:until]:
+            yield a, block[a - start : b - start]
+        at = until
+
+
+# A marker in entropy-coded data: neither a stuffed zero, nor a restart, nor a fill byte.
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_PICTURE_SEGMENTS = frozenset(b"\xc0\xc1\xc2\xc4\xda\xdb\xdd")
+_ENCODERS = (b"Intel(R) JPEG Library", b"LEAD Technologies Inc.", b"CREATOR: gd-jpeg")
+
+
+def _only_tables(tables: bytes) -> None:
+    if tables and not (tables.startswith(b"\xff\xd8") and tables.endswith(b"\xff\xd9")):
+        raise left("the JPEG tables are more than tables")
+    at = 2
+    while 0 < at < len(tables) - 2:
+        at = _after_segment(tables, at, "in the JPEG tables")
+
+
+def _only_picture(tile: bytes, start: int) -> None:
+    """One JPEG picture from its first byte to its last: headers, scans, end, and zeros at most behind."""
+    where = f"in the tile at {start}"
+    if tile[:2] != b"\xff\xd8":
+        raise left(f"something other than a picture {where}")
+    at = 2
+    while True:
+        kind = tile[at + 1] if at + 1 < len(tile) else 0
+        if kind == 0xD9:
+            break
+        at = _after_segment(tile, at, where)
+        if kind == 0xDA:
+            found = _MARKER.search(tile, at)
+            if found is None:
+                raise left(f"a picture without an end {where}")
+            at = found.start()
+    if len(tile) - at - 2 > 64 or any(tile[at + 2 :]):
+        raise left(f"bytes behind the picture {where}")
+
+
+def _after_segment(content: bytes, at: int, where: str) -> int:
+    if content[at : at + 1] != b"\xff" or at + 4 > len(content):
+        raise left(f"broken JPEG headers {where}")
+    kind, (length,) = content[at + 1], struct.unpack_from(">H", content, at + 2)
+    if kind == 0xFF:
+        return at + 1
+    body = content[at + 4 : at + 2 + length]
+    plain = (
+        kind in _PICTURE_SEGMENTS
+        or (kind == 0xE0 and body.startswith(b"JFIF\0") and length == 16)
+        or (kind == 0xEE and body.startswith(b"Adobe") and length == 14)
+        or (kind == 0xFE and body.startswith(_ENCODERS) and length < 96)
+    )
+    if not plain:
+        raise left(f"a JPEG segment that may hold text (0xFF{kind:02X}) {where}")
+    return at + 2 + length
