@@ -26,7 +26,7 @@ _HEAD = 0x8006
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """`ratio` is unfolded to folded bytes, asked beyond `ratio_from` bytes, of each member and the whole; else bytes."""
+    """`ratio` is unfolded to folded bytes, judged beyond `ratio_from` bytes, of each and of all; else bytes."""
 
     members: int = 20_000
     total: int = 64 << 30

@@ -21,15 +21,15 @@ _HAN = re.compile("[\u3007\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
 _LONGEST_SURNAME = 2
 _MOST_TOKENS = 6
 # Readings that surnames have and dictionaries of single characters lack.
-# character and reading, in pairs
-_SURNAME_READINGS = dict(
-    pair.split(":")
-    for pair in (
-        "仇:qiu 单:shan 区:ou 查:zha 解:xie 曾:zeng 朴:piao 盖:ge 缪:miao 万:mo 俟:qi 尉:yu 秘:bi 冼:xian 翟:zhai "
-        "繁:po 黑:he 员:yun 逄:pang 折:she 那:na 乐:yue 覃:qin 洗:xian 召:shao 种:chong 澹:tan 长:zhang 令:ling "
-        "晟:cheng 台:tai 亓:qi 郇:xun 佴:nai 隗:wei 葛:ge 宓:mi 适:kuo 句:gou 阚:kan 乜:nie 祭:zhai 车:che 洪:hong"
-    ).split()
-)
+_SURNAME_READINGS = {
+    "仇": "qiu", "单": "shan", "区": "ou", "查": "zha", "解": "xie", "曾": "zeng", "朴": "piao",
+    "盖": "ge", "缪": "miao", "万": "mo", "俟": "qi", "尉": "yu", "秘": "bi", "冼": "xian",
+    "翟": "zhai", "繁": "po", "黑": "he", "员": "yun", "逄": "pang", "折": "she", "那": "na",
+    "乐": "yue", "覃": "qin", "洗": "xian", "召": "shao", "种": "chong", "澹": "tan", "长": "zhang",
+    "令": "ling", "晟": "cheng", "台": "tai", "亓": "qi", "郇": "xun", "佴": "nai", "隗": "wei",
+    "葛": "ge", "宓": "mi", "适": "kuo", "句": "gou", "阚": "kan", "乜": "nie", "祭": "zhai",
+    "车": "che",
+}  # fmt: skip
 
 
 def compare(written: str, name: str, name_latin: str | None, *, cut: bool = False) -> Outcome:

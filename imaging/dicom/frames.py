@@ -62,8 +62,7 @@ def decode(path: Path, dataset: Dataset, index: int) -> Picture:
         get_decoder(syntax)
     except NotImplementedError:
         raise Quarantine("format-unknown", "no decoder knows the transfer syntax") from None
-    named = "TransferSyntaxUID" in dataset.file_meta and syntax != DeflatedExplicitVRLittleEndian
-    if named and (not syntax.is_encapsulated or _is_encapsulated(dataset)):
+    if _is_as_declared(dataset, syntax):
         return _by_plugins(path, dataset, syntax, index)
     whole = pydicom.dcmread(path, force=True)
     whole.file_meta.TransferSyntaxUID = syntax
@@ -81,10 +80,12 @@ def transfer_syntax(dataset: Dataset) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _is_encapsulated(dataset: Dataset) -> bool:
-    """Whether the pixel data is in fragments, which it now and then is not though the transfer syntax says so."""
-    element = dataset.get_item("PixelData")
-    return getattr(element, "length", None) == 0xFFFFFFFF or getattr(element, "is_undefined_length", False)
+def _is_as_declared(dataset: Dataset, syntax: UID) -> bool:
+    """Whether pydicom will find a frame in the file: it believes the declared encoding when it looks for pixel data."""
+    if "TransferSyntaxUID" not in dataset.file_meta or syntax == DeflatedExplicitVRLittleEndian:
+        return False
+    element: Any = next((dataset.get_item(keyword) for keyword in _PIXELS if keyword in dataset), None)
+    return bool(getattr(element, "is_implicit_VR", not syntax.is_implicit_VR) == syntax.is_implicit_VR)
 
 
 def _by_plugins(path: Path, dataset: Dataset, syntax: UID, index: int) -> Picture:

@@ -18,7 +18,9 @@ SLICED = frozenset(("CT", "MR", "PT"))
 _LOCALIZER = frozenset(("LOCALIZER", "SCOUT", "TOPOGRAM"))
 # Positions are written with rounding, and tables move unevenly by hundredths of a millimetre.
 _TOLERANCE = 0.1
-_SHARE_OF_STEPS = 0.8
+_SHARE_OF_STEPS = 2 / 3
+# A wider space is one between two stacks, unless the numbers say otherwise.
+_WIDEST_STEP = 4
 
 
 def find(instances: Sequence[Inspection]) -> tuple[int, ...]:
@@ -58,7 +60,7 @@ def _missing_places(slices: Sequence[Inspection]) -> tuple[int, ...] | None:
     place = 1
     for step in steps:
         ratio = step / usual
-        if abs(ratio - round(ratio)) > _TOLERANCE * max(1, round(ratio)) or round(ratio) < 1:
+        if abs(ratio - round(ratio)) > _TOLERANCE or not 1 <= round(ratio) <= _WIDEST_STEP:
             return None
         missing += range(place + 1, place + round(ratio))
         place += round(ratio)

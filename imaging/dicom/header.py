@@ -7,9 +7,8 @@ import struct
 from cases.errors import Quarantine
 from imaging.dicom import values
 from imaging.dicom.stream import Forward
-from imaging.dicom.walk import MAX_VALUE, damaged
+from imaging.dicom.walk import LONG_LENGTH, MAX_VALUE, SHORT_LENGTH, damaged
 
-_LONG_LENGTH = (b"OB", b"OW", b"OF", b"SQ", b"UN", b"UT", b"UR", b"UC")
 _SYNTAX = 0x10
 
 
@@ -58,10 +57,14 @@ def read_transfer_syntax(window: Forward) -> str:
 
 def _element(window: Forward) -> tuple[int, bytes]:
     _, element, vr, length = struct.unpack("<HH2sH", window.take(8))
-    if vr in _LONG_LENGTH:
+    if vr in LONG_LENGTH:
         (length,) = struct.unpack("<L", window.take(4))
     elif not b"AA" <= vr <= b"ZZ":
         length = struct.unpack("<L", vr + length.to_bytes(2, "little"))[0]
+    elif vr not in SHORT_LENGTH:
+        raise damaged("an element of the file's header has a VR that DICOM does not know")
+    if element == 0 and length != 4:
+        raise damaged("the file's header has a group length that is no number")
     if length > MAX_VALUE:
         raise damaged(f"an element of the file's header is longer than {MAX_VALUE} bytes")
     return element, window.take(length)

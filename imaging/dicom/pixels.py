@@ -17,6 +17,8 @@ TAGS = (_SAMPLES, _PHOTOMETRIC, _FRAMES, _ROWS, _COLUMNS, _BITS)
 # One stream holds many frames (PS3.5 8.2.5 to 8.2.9), so frames and fragments cannot be compared.
 VIDEO = frozenset(str(u) for u in uid.MPEGTransferSyntaxes)
 _HTJ2K = (uid.HTJ2KLossless, uid.HTJ2KLosslessRPCL, uid.HTJ2K)
+_PIXELS_ELSEWHERE = frozenset(("1.2.840.10008.1.2.4.94", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.204",
+    "1.2.840.10008.1.2.4.205"))  # fmt: skip
 # How a codestream begins: SOI of ISO 10918-1 and 14495-1, SOC and SIZ of ISO 15444-1. All end with FF D9 and a pad.
 _STARTS = (
     (frozenset(str(u) for u in (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes)), b"\xff\xd8\xff"),
@@ -35,16 +37,18 @@ class Shape:
     frames: int = 1
 
 
-def check(walked: Walked, syntax: uid.UID) -> Shape:
-    """The picture's shape.
+def check(walked: Walked, syntax: uid.UID, sop_class: uid.UID) -> Shape:
+    """The picture's shape. An image without pixel data is how a file looks that was cut between two elements.
 
-    :raises Quarantine: `file-damaged` if the pixel data is shorter than the shape says or a codestream is cut.
+    :raises Quarantine: `file-damaged` if the pixel data is absent, shorter than the shape or cut within a codestream.
     """
     little = walked.little
     rows = values.unsigned_short(walked.first(_ROWS), little=little) or 0
     columns = values.unsigned_short(walked.first(_COLUMNS), little=little) or 0
     frames = _frames(walked)
     if walked.pixels is None:
+        if (rows or "Image Storage" in sop_class.name) and syntax not in _PIXELS_ELSEWHERE:
+            raise damaged("an image has no pixel data")
         return Shape(rows=rows, columns=columns, frames=frames)
     samples = values.unsigned_short(walked.first(_SAMPLES), little=little) or 1
     bits = values.unsigned_short(walked.first(_BITS), little=little) or 0

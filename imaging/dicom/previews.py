@@ -60,7 +60,7 @@ def _shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
         return _eight_bit(picture, int(dataset.get("BitsStored") or 8))
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         coloured = apply_color_lut(picture, dataset)[:, :, :3]
-        return _eight_bit(coloured, coloured.dtype.itemsize * 8)
+        return _eight_bit(coloured, 8 if coloured.max() < 256 else 16)
     grey = _windowed(np.asarray(apply_modality_lut(picture, dataset)), dataset)
     return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey
 

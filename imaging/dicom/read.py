@@ -140,7 +140,7 @@ def _inspection(
     walked: Walked, syntax: str, digesting: Digesting, file: str, member: str | None
 ) -> Inspection:
     uids = {name: _uid(walked, tag, name) for name, tag in _UIDS}
-    shape = pixels.check(walked, UID(syntax))
+    shape = pixels.check(walked, UID(syntax), UID(uids["SOP class UID"]))
     declared = values.parts(walked.first(_CHARSET))
     earliest, latest = _acquired(walked)
     station = charsets.decode(walked.first(_STATION) or walked.first(_SERIAL) or b"", declared).text

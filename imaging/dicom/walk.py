@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from pydicom._dicom_dict import DicomDictionary
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_16, EXPLICIT_VR_LENGTH_32
 
 from cases.errors import Quarantine
 from imaging.dicom.stream import Forward
@@ -22,9 +23,8 @@ MAX_VALUE = 1 << 16
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG_LENGTH = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)
+LONG_LENGTH = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_32)
+SHORT_LENGTH = frozenset(vr.encode() for vr in EXPLICIT_VR_LENGTH_16)
 _SEQUENCES = frozenset(tag for tag, row in DicomDictionary.items() if row[0] == "SQ")
 PIXEL_TAGS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 
@@ -192,11 +192,13 @@ class _Walker:
             return None, self._length()
         head = self._window.peek(4)
         vr = head[:2]
-        if vr in _LONG_LENGTH:
+        if vr in LONG_LENGTH:
             self._window.take(4)
             return vr, self._length()
         if not b"AA" <= vr <= b"ZZ":
             return None, self._length()
+        if vr not in SHORT_LENGTH:
+            raise damaged("an element has a VR that DICOM does not know")
         self._window.take(4)
         if len(head) < 4:
             raise damaged("the file ends within an element")
