@@ -37,6 +37,8 @@ class SignedReport:
     partner: str
     why: str
     received_at: datetime
+    order_sha256: str
+    milestones: tuple[tuple[str, datetime], ...]
 
 
 def answered_labels(connection: Connection, case: Case, network: Network) -> dict[int, bool]:
@@ -114,12 +116,15 @@ def route_facts(connection: Connection, case: Case, network: Network) -> RouteFa
 def signed_report(connection: Connection, case: Case, network: Network) -> SignedReport | None:
     """The newest signed version of the report, None if there is none."""
     row = connection.execute(
-        "SELECT v.*, r.id AS the_report FROM report r JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
+        "SELECT v.*, r.id AS the_report, o.content_sha256 FROM report r"
+        " JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
+        " JOIN vault.case_order o ON o.case_id = r.case_id"
         " WHERE r.case_id = %s AND r.status <> 'cancelled'",
         (case.id,),
     ).fetchone()
     if row is None:
         return None
+    log = connection.execute("SELECT name, happened_at FROM milestone WHERE case_id = %s ORDER BY id", (case.id,))
     return SignedReport(
         report_id=str(row["the_report"]),
         version=row["version"],
@@ -131,6 +136,8 @@ def signed_report(connection: Connection, case: Case, network: Network) -> Signe
         partner=row["partner"],
         why=row["why"],
         received_at=case.received_at,
+        order_sha256=row["content_sha256"],
+        milestones=tuple((m["name"], m["happened_at"]) for m in log.fetchall()),
     )
 
 
