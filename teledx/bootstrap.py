@@ -7,7 +7,9 @@ import secrets
 import socket
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dramatiq
 import structlog
@@ -26,6 +28,11 @@ from teledx.workdays import is_chinese_workday
 from workers import intake, reaper, rescue
 from workers.child import Child
 from workers.parts import Limits, Parts
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from gateway.parts import Side
 
 # The region's own buckets; each partner has one more, which the network file names.
 REGION_ZONES = ("inbox", "identified", "quarantine", "deidentified", "reports")
@@ -122,6 +129,30 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
         Duty("stale uploads", 3600.0, lambda _: reaper.abort_uploads(parts.s3, zones)),
     )
+
+
+def gateway_app(settings: Settings, side: Side) -> FastAPI:
+    """The gateway of one side with its parts opened; whoever runs it closes `app.state.parts.database` after it.
+
+    A worker has no use for FastAPI, so it is imported here.
+    """
+    from gateway import app, parts
+
+    rows = database(settings)
+    network = NetworkRows(rows)
+    # A partner's identity sees no bucket of the region, so readiness is asked of a bucket that it may read.
+    zone = "inbox" if side == "region" else network.current()[1].partners[0].bucket
+    made = parts.Parts(
+        database=rows,
+        s3=s3(settings),
+        network=network,
+        is_workday=is_chinese_workday,
+        webhook_token=settings.webhook_token.get_secret_value(),
+        metrics_token=settings.metrics_token.get_secret_value(),
+        ready_zone=zone,
+        reading_lease=timedelta(minutes=settings.reading_lease_minutes),
+    )
+    return app.create(side, made)
 
 
 def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int]:

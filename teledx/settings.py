@@ -35,6 +35,7 @@ class Settings(BaseSettings):
     broker_quorum: bool = Field(False, description="quorum queues, where RabbitMQ has three nodes")
     keyring: Path | None = Field(None, description="folder of the region's de-identification keys")
     webhook_token: SecretStr = Field(SecretStr(""), description="bearer token of the store's new-object events")
+    metrics_token: SecretStr = Field(SecretStr(""), description="bearer token that /metrics asks for; empty: it is open")
     scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
     worker_threads: int = Field(2, ge=1, le=64, description="stages that a worker process runs at once")
     relay_window: int = Field(8, ge=1, le=1000, description="runs in flight in one lane")

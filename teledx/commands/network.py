@@ -1,0 +1,83 @@
+"""The network file: check it, put it into force. Applying speaks to the database, because it may be the first step."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from teledx.commands.session import Session
+from teledx.commands.table import Command
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The network file (TOML).")]
+
+
+def check(session: Session, file: FileArgument) -> None:
+    """Say everything that is wrong with a network file, each by its key, its value and what to do about it.
+
+    It asks no server. Exit code 1 if anything is wrong.
+    """
+    from cases.network import load
+
+    network = load(file.read_text("utf-8"))
+    counts = {
+        name: len(getattr(network, name))
+        for name in (
+            "organisations",
+            "services",
+            "stations",
+            "partners",
+            "rules",
+            "service_levels",
+            "accounts",
+        )
+    }
+    said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
+    value = {"name": network.name, "digest": network.digest, **counts}
+    session.out.answer(value, f"{network.name}: {said}. It hangs together.")
+
+
+def apply(
+    session: Session,
+    file: FileArgument,
+    by: Annotated[str, typer.Option(help="Who applies it; kept with the version.")] = "",
+) -> None:
+    """Put a network file into force. Every version is kept; cases that are under way keep theirs.
+
+    It speaks to the database as the region's role (TELEDX_DATABASE_URL). The same file again changes nothing.
+    Buckets of new partners are made by `teledx migrate --buckets`.
+    """
+    from storage import network as rows
+    from teledx import bootstrap
+
+    text = file.read_text("utf-8")
+    database = bootstrap.database(session.settings, pool_size=1)
+    try:
+        with database.transaction() as connection:
+            version, is_new = rows.apply(connection, text, by or getpass.getuser())
+    finally:
+        database.close()
+    words = (
+        f"Version {version} is in force."
+        if is_new
+        else f"Version {version} was in force already; nothing changed."
+    )
+    session.out.answer({"version": version, "new": is_new}, words)
+
+
+COMMANDS = (
+    Command(
+        words="network check",
+        run=check,
+        panel="Setting up",
+        examples=("teledx network check network.toml", "teledx network check network.toml --json"),
+    ),
+    Command(
+        words="network apply",
+        run=apply,
+        panel="Setting up",
+        examples=("teledx network apply network.toml --by lin",),
+    ),
+)
