@@ -3,6 +3,7 @@ PostgreSQL. Writes the word `ready` when all are."""
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from teledx.embedded.postgres import postgres
 from teledx.program import Program
@@ -10,10 +11,17 @@ from teledx.supervisor import Supervisor, signals_interrupt
 
 folder = Path(sys.argv[1])
 sleeper = (sys.executable, str(Path(__file__).with_name("sleeper.py")))
+
+
+def sleeping(name: str, *arguments: str, **more: Any) -> Program:
+    ready = folder / name
+    return Program(name=name, argv=(*sleeper, "--ready", str(ready), *arguments), ready=ready.exists, **more)
+
+
 programs = [
-    Program(name="plain", argv=sleeper),
-    Program(name="parent", argv=(*sleeper, "--child"), after=("plain",)),
-    Program(name="deaf", argv=(*sleeper, "--deaf", "--child"), stop_seconds=0.5),
+    sleeping("plain"),
+    sleeping("parent", "--child", after=("plain",)),
+    sleeping("deaf", "--deaf", "--child", stop_seconds=0.5),
     postgres(folder / "postgres").program,
 ]
 try:
