@@ -7,6 +7,8 @@ and DCMTK read too), OpenCV for video. All of it is native code: callers run it 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,30 @@ def has_pixels(dataset: Dataset) -> bool:
     return any(keyword in dataset for keyword in _PIXELS)
 
 
+@contextmanager
+def decoding() -> Iterator[None]:
+    """What codecs raise, in our words; their own texts may quote the file. A panic in Rust is no `Exception`."""
+    try:
+        yield
+    except (Quarantine, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except MemoryError:
+        raise Quarantine("read-limit", "decoding a frame took more memory than allowed") from None
+    except BaseException:  # noqa: BLE001
+        raise Quarantine("file-damaged", "a frame cannot be decoded") from None
+
+
 def decode(path: Path, dataset: Dataset, index: int) -> Picture:
     """Frame `index` (from 0) as (rows, columns) as stored, or (rows, columns, 3) as RGB; of a video the first frame.
 
-    :raises Quarantine: `format-unknown` if no decoder knows the transfer syntax; `read-limit` if a frame takes more
-        than `MAX_FRAME_BYTES`; whatever the codecs raise besides.
+    :raises Quarantine: `file-damaged`; `format-unknown` if no decoder knows the transfer syntax; `read-limit` if a
+        frame takes more than `MAX_FRAME_BYTES`.
     """
+    with decoding():
+        return _decode(path, dataset, index)
+
+
+def _decode(path: Path, dataset: Dataset, index: int) -> Picture:
     size = dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated // 8
     if size > MAX_FRAME_BYTES:
         raise Quarantine("read-limit", f"a frame takes more than {MAX_FRAME_BYTES} bytes")

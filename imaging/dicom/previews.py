@@ -17,7 +17,6 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 
-from cases.errors import Quarantine
 from imaging.dicom import frames
 from imaging.dicom.frames import Picture
 
@@ -32,21 +31,13 @@ def preview(path: Path, *, side: int = SIDE) -> bytes | None:
     :raises Quarantine: `file-damaged` if the frame cannot be decoded; `format-unknown` if no decoder knows its
         transfer syntax; `read-limit` if a frame takes more than `frames.MAX_FRAME_BYTES`.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), frames.decoding():
         warnings.simplefilter("ignore")
-        try:
-            dataset = frames.open_deferred(path)
-            if not frames.has_pixels(dataset):
-                return None
-            middle = int(dataset.get("NumberOfFrames") or 1) // 2
-            picture = _shown(_thinned(frames.decode(path, dataset, middle), side), dataset)
-            return _png(picture, side)
-        except Quarantine:
-            raise
-        except MemoryError:
-            raise Quarantine("read-limit", "decoding a frame took more memory than allowed") from None
-        except Exception:  # noqa: BLE001 - codecs raise whatever they like, and their texts may quote the file
-            raise Quarantine("file-damaged", "a frame cannot be decoded") from None
+        dataset = frames.open_deferred(path)
+        if not frames.has_pixels(dataset):
+            return None
+        middle = int(dataset.get("NumberOfFrames") or 1) // 2
+        return _png(_shown(_thinned(frames.decode(path, dataset, middle), side), dataset), side)
 
 
 def _thinned(picture: Picture, side: int) -> Picture:
