@@ -227,4 +227,8 @@ class MemberStream:
 def _checked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> MemberStream:
     with _reading():
         stream = archive.open(entry)
-    return MemberStream(stream, entry.file_size)
+    try:
+        return MemberStream(stream, entry.file_size)
+    except Quarantine:
+        stream.close()
+        raise
