@@ -142,6 +142,7 @@ def test_the_same_patient_is_trusted() -> None:
     assert found.matches == {"ID": 3, "name": 3, "sex": 3, "birth date": 3}
 
 
+TOO_FEW = "too few identifiers to compare in 1 of 3 files"
 CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "another ID": ({"patient_id": "P0002"}, "ID differs in 1 of 3 files"),
     "an ID with a zero less": ({"patient_id": "P001"}, "ID differs in 1 of 3 files"),
@@ -153,9 +154,9 @@ CHANGES: dict[str, tuple[dict[str, object], str]] = {
     "a birth date that is none": ({"birth_date": "AB"}, "birth date differs in 1 of 3 files"),
     "name and birth date": ({"name": "李四", "birth_date": "19700101"}, "birth date and name differ in 1 of 3 files"),
     "other IDs only, another's": ({"patient_id": "", "other_ids": ("Q9",)}, "ID differs in 1 of 3 files"),
-    "sex and birth date alone": ({"patient_id": "", "name": ""}, "too few identifiers to compare in 1 of 3 files"),
-    "ID alone": ({"name": "", "sex": "", "birth_date": ""}, "too few identifiers to compare in 1 of 3 files"),
-    "nothing": (dict.fromkeys(("patient_id", "name", "sex", "birth_date"), ""), "too few identifiers to compare in 1 of 3 files"),
+    "sex and birth date alone": ({"patient_id": "", "name": ""}, TOO_FEW),
+    "ID alone": ({"name": "", "sex": "", "birth_date": ""}, TOO_FEW),
+    "nothing": (dict.fromkeys(("patient_id", "name", "sex", "birth_date"), ""), TOO_FEW),
 }  # fmt: skip
 
 
