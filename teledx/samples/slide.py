@@ -7,6 +7,7 @@ given, so that removal can be proven. Directory order as scanners write it: base
 
 from __future__ import annotations
 
+import importlib.resources
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,7 +286,7 @@ def _label_picture(label: _Label, barcode: str) -> Pixels:
     lines = (label.pathology_number, f"{label.block}   {label.stain}", label.patient_name)
     for index, line in enumerate(lines):
         draw.text(
-            (24, 20 + index * 62), line, fill="black", font=ImageFont.load_default(44 if index < 2 else 32)
+            (24, 20 + index * 62), line, fill="black", font=_font(44 if index < 2 else 32)
         )
     if barcode:
         content = f"{label.pathology_number};{label.block};{label.stain}"
@@ -294,6 +295,11 @@ def _label_picture(label: _Label, barcode: str) -> Pixels:
         printed.thumbnail((440, 250), Image.Resampling.NEAREST)
         picture.paste(printed, (20, 210))
     return np.asarray(picture)
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    folder = Path(str(importlib.resources.files("pylopdf_fonts_zh_cn")))
+    return ImageFont.truetype(folder / "NotoSansSC-Regular.otf", size)
 
 
 def _macro_picture(label: Pixels, overview: Pixels) -> Pixels:
