@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -115,17 +116,28 @@ def _file_links(s3: S3, parts: Parts, key: str, name: str, told: FileUpload, **k
 
 def resume(asking: Signed, drop_id: str) -> NewDrop:
     """What of an upload is in the store, and new links for the rest: for carrying on after a break."""
-    with asking.transaction() as connection:
-        drop, upload = _own_upload(connection, asking, drop_id)
     s3, parts = asking.parts.s3, asking.parts
-    present = {f.key.removeprefix(drop.prefix): f.size for f in s3.listing("inbox", drop.prefix)}
-    shown = []
-    for name, told in upload.files.items():
-        key, done = f"{drop.prefix}{name}", present.get(name) == told.size
-        etags = dict(s3.uploaded_parts("inbox", key, told.upload_id)) if told.upload_id and not done else {}
-        shown.append(_file_links(s3, parts, key, name, told, etags=etags, done=done))
+    with asking.transaction() as connection:
+        drop, upload = _own_upload(connection, asking, drop_id, lock=True)
+        present = _present(s3, drop)
+        shown, files = [], dict(upload.files)
+        for name, told in upload.files.items():
+            key, done = f"{drop.prefix}{name}", present.get(name) == told.size
+            files[name], etags = (told, {}) if done else _still_open(s3, key, told)
+            shown.append(_file_links(s3, parts, key, name, files[name], etags=etags, done=done))
+        uploads.replace_files(connection, drop_id, files)
     expires = datetime.now(UTC) + parts.upload_lifetime
     return NewDrop(drop=drop.id, prefix=drop.prefix, expires_at=expires, files=tuple(shown))
+
+
+def _still_open(s3: S3, key: str, told: FileUpload) -> tuple[FileUpload, dict[int, str]]:
+    """The file's upload with the parts that the store holds; a new one where the store has given the old one up."""
+    if not told.upload_id:
+        return told, {}
+    try:
+        return told, dict(s3.uploaded_parts("inbox", key, told.upload_id))
+    except Absent:
+        return replace(told, upload_id=s3.start_upload("inbox", key)), {}
 
 
 def finish_file(asking: Signed, drop_id: str, body: DoneFile) -> DropState:
@@ -140,19 +152,27 @@ def finish_file(asking: Signed, drop_id: str, body: DoneFile) -> DropState:
     s3, key = asking.parts.s3, f"{drop.prefix}{body.name}"
     if not _is_there(s3, key, told.size):
         if told.upload_id:
-            given = [(p.number, p.etag) for p in body.parts]
-            complete = len(given) == told.parts and all(etag for _, etag in given)
-            s3.finish_upload(
-                "inbox",
-                key,
-                told.upload_id,
-                given if complete else s3.uploaded_parts("inbox", key, told.upload_id),
-            )
+            s3.finish_upload("inbox", key, told.upload_id, _all_parts(s3, key, told, body))
         if not _is_there(s3, key, told.size):
-            raise Refusal(
-                409, "files-missing", "The file is not whole in the store.", "PUT its missing parts again."
-            )
+            raise _not_whole()
     return DropState(drop=drop_id, state=drop.state)
+
+
+def _all_parts(s3: S3, key: str, told: FileUpload, body: DoneFile) -> list[tuple[int, str]]:
+    """The parts as the caller names them, or as the store does. A store would put together what is incomplete, too."""
+    given = [(part.number, part.etag) for part in body.parts]
+    if not all(etag for _, etag in given):
+        given = []
+    found = given or s3.uploaded_parts("inbox", key, told.upload_id)
+    if [number for number, _ in found] != list(range(1, told.parts + 1)):
+        raise _not_whole()
+    return found
+
+
+def _not_whole() -> Refusal:
+    return Refusal(
+        409, "files-missing", "The file is not whole in the store.", "PUT its missing parts again."
+    )
 
 
 def complete(asking: Signed, drop_id: str) -> DropState:
@@ -169,7 +189,7 @@ def complete(asking: Signed, drop_id: str) -> DropState:
 
 
 def _require_all(s3: S3, drop: Drop, upload: Upload) -> None:
-    present = {f.key.removeprefix(drop.prefix): f.size for f in s3.listing("inbox", drop.prefix)}
+    present = _present(s3, drop)
     missing = [name for name, told in upload.files.items() if present.get(name) != told.size]
     if missing:
         raise Refusal(
@@ -179,6 +199,11 @@ def _require_all(s3: S3, drop: Drop, upload: Upload) -> None:
             "Upload the files listed.",
             problems=missing,
         )
+
+
+def _present(s3: S3, drop: Drop) -> dict[str, int]:
+    """Sizes of the objects below the drop's prefix, by name."""
+    return {found.key.removeprefix(drop.prefix): found.size for found in s3.listing("inbox", drop.prefix)}
 
 
 def _write_order(s3: S3, drop: Drop, document: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -61,11 +61,19 @@ def keep(
     files: Mapping[str, FileUpload],
 ) -> None:
     """Remember what is to be uploaded."""
-    told = {n: {"size": f.size, "part_size": f.part_size, "upload_id": f.upload_id} for n, f in files.items()}
     connection.execute(
         "INSERT INTO vault.upload (drop_id, account, order_document, files) VALUES (%s, %s, %s, %s)",
-        (drop.id, account, Jsonb(order_document), Jsonb(told)),
+        (drop.id, account, Jsonb(order_document), _as_json(files)),
     )
+
+
+def replace_files(connection: Connection, drop_id: str, files: Mapping[str, FileUpload]) -> None:
+    """Remember the uploads that took the place of those that the store gave up."""
+    connection.execute("UPDATE vault.upload SET files = %s WHERE drop_id = %s", (_as_json(files), drop_id))
+
+
+def _as_json(files: Mapping[str, FileUpload]) -> Jsonb:
+    return Jsonb({name: asdict(told) for name, told in files.items()})
 
 
 def get(connection: Connection, drop_id: str, *, lock: bool = False) -> Upload:

@@ -1,5 +1,6 @@
 """Cases at any place of their way, made by the same transactions that the workers use."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,16 +138,23 @@ def signed(database: Database, case_id: str, reader: str = "lin") -> signing.Rep
         return signing.sign(connection, item.id, reader, BODY)
 
 
-def returned(database: Database, case_id: str) -> Case:
-    """Commit `return` of a signed case."""
+def returned(database: Database, case_id: str, *, pdf: bytes = b"pdf", fhir: bytes = b"{}") -> Case:
+    """Commit `return` of a signed case, with a report of these bytes (which the store need not hold)."""
     with database.transaction() as connection:
         case = cases.get(connection, case_id)
     run = _run(database, case_id, "return", case.version)
-    pdf = StoredObject(zone="reports", key=f"{case_id}/{case.version}/report.pdf", size=4, sha256="2" * 64)
-    fhir = StoredObject(zone="reports", key=f"{case_id}/{case.version}/report.json", size=2, sha256="3" * 64)
-    _intend(database, case_id, run, [(o.zone, o.key) for o in (pdf, fhir)])
-    document = Returned(pdf=pdf, fhir=fhir, recipients=(case.clinic,))
-    return transition.commit(database, run, transition.Done(document=document, objects=(pdf, fhir)))
+    stored = [
+        StoredObject(
+            zone="reports",
+            key=f"{case_id}/{case.version}/{name}",
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+        )
+        for name, content in (("report.pdf", pdf), ("report.json", fhir))
+    ]
+    _intend(database, case_id, run, [(o.zone, o.key) for o in stored])
+    document = Returned(pdf=stored[0], fhir=stored[1], recipients=(case.clinic,))
+    return transition.commit(database, run, transition.Done(document=document, objects=stored))
 
 
 def set_aside(
