@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases.documents import Received, ReceivedFile
-from cases.errors import Quarantine
+from cases.errors import SetAside
 from imaging import archive
 from storage.objects import RunObjects
 
@@ -53,6 +53,7 @@ def _unfold(path: Path, member: str, target: Path) -> None:
             out.write(chunk)
 
 
-def told(number: int, reason: Quarantine) -> Quarantine:
+def told(number: int, reason: SetAside) -> SetAside:
     """The same reason, saying which file of the order it is about."""
-    return Quarantine(reason.code, f"file {number} of the order: {reason.detail}" if reason.detail else f"file {number} of the order")
+    place = f"file {number} of the order"
+    return type(reason)(reason.code, f"{place}: {reason.detail}" if reason.detail else place)

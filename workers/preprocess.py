@@ -5,9 +5,9 @@ What cannot be trusted is quarantined, what is inadequate goes back with advice,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from cases.documents import Preprocessed, Preview, Received, SlideFound, StoredObject, StudyFound
+from cases.documents import Preprocessed, Preview, Received, StudyFound
 from cases.errors import AskClinic, Quarantine, Reject
 from imaging import identity
 from imaging.dicom import previews, study
@@ -15,9 +15,10 @@ from storage.transition import Done
 from workers import slides
 from workers.files import Files
 from workers.parts import Tools, Work
+from workers.pictures import keep
+from workers.slides import JudgedSlide
 from workers.survey import Survey, survey
 
-PNG = "image/png"
 # Of one case, so that a study of a thousand series does not become a thousand pictures.
 PREVIEWS_MAX = 24
 
@@ -27,18 +28,21 @@ def preprocess(work: Work, tools: Tools) -> Done:
     if not work.order.clinical_question:
         raise Reject("no-question")
     files = Files(Received.model_validate(work.documents["receive"]), tools.objects, tools.scratch)
-    found = survey(files)
+    found = survey(files, lambda path, name: slides.judge(work, tools, path, name))
     _require_images(work, found)
     if found.instances:
         identity.check(work.order.patient, found.instances)
     grouped = study.group(found.instances)
     study.require_complete(grouped.studies)
-    judged = slides.judge(work, tools, files, found)
-    pictures = [*_study_previews(work, tools, files, grouped.studies), *judged.previews]
+    judged = [*found.slides, *_dicom_slides(work, tools, found, grouped.studies)]
+    if work.case.family == "slides":
+        slides.require_all(work, judged)
+    pictures = [*_study_previews(work, tools, files, grouped.studies), *(p for j in judged for p in j.previews)]
+    stations = [u for u in grouped.station_use if u.modality != "SM"]
     document = Preprocessed(
         studies=grouped.studies,
-        slides=judged.slides,
-        station_use=(*grouped.station_use, *judged.station_use),
+        slides=tuple(j.found for j in judged),
+        station_use=(*stations, *slides.use_of(judged)),
         previews=tuple(pictures),
         ignored=tuple(found.ignored),
         duplicates=grouped.duplicates,
@@ -48,8 +52,8 @@ def preprocess(work: Work, tools: Tools) -> Done:
     return Done(
         document=document,
         objects=[p.stored for p in pictures],
-        note=f"{len(grouped.studies)} studies, {images} instances, {len(judged.slides)} slides",
-        aside=_ask_about_labels(judged.slides),
+        note=f"{len(grouped.studies)} studies, {images} instances, {len(judged)} slides",
+        aside=_question_about_labels(judged),
     )
 
 
@@ -58,15 +62,26 @@ def _require_images(work: Work, found: Survey) -> None:
     if not found.instances and not found.slides:
         raise Reject("no-images")
     service = work.network.service(work.case.service)
-    if service.family == "slides":
-        whole_slides = [i for i in found.instances if i.modality == "SM"]
-        if not found.slides and not whole_slides:
-            raise Quarantine("service-mismatch", f"{service.id} is read on slides, and the files hold none")
-        return
-    fitting = {i.modality for i in found.instances} & set(service.modalities)
-    if found.slides or not fitting:
-        seen = ", ".join(sorted({i.modality for i in found.instances} | ({"slides"} if found.slides else set())))
-        raise Quarantine("service-mismatch", f"{service.id} takes {', '.join(service.modalities)}; the files are {seen}")
+    seen = {i.modality for i in found.instances} | ({"SM"} if found.slides else set())
+    if not seen & set(service.modalities) or (found.slides and service.family != "slides"):
+        takes, are = ", ".join(service.modalities), ", ".join(sorted(seen))
+        raise Quarantine("service-mismatch", f"{service.id} takes {takes}; the files are {are}")
+
+
+def _dicom_slides(
+    work: Work, tools: Tools, found: Survey, studies: tuple[StudyFound, ...]
+) -> Iterator[JudgedSlide]:
+    """Slides that came as DICOM instances: each series of modality SM is one, opened by its largest instance."""
+    for each in (s for st in studies for s in st.series if s.modality == "SM"):
+        paths = [found.whole[i.sop_instance_uid] for i in each.instances if i.sop_instance_uid in found.whole]
+        if not paths:
+            continue
+        folder = tools.scratch / f"slide-{each.uid}"
+        largest = max(paths, key=lambda p: p.stat().st_size)
+        slides.together(paths, folder)
+        named = {i.file for i in each.instances}
+        file = next((line.file for line in work.order.slides if line.file in named), each.instances[0].file)
+        yield slides.judge(work, tools, folder / f"{largest.name}.dcm", file)
 
 
 def _study_previews(
@@ -82,12 +97,6 @@ def _study_previews(
             yield Preview(of=each.uid, stored=keep(work, tools, f"preview/{number:03d}.png", picture), identified=True)
 
 
-def keep(work: Work, tools: Tools, name: str, picture: bytes) -> StoredObject:
-    """Write a picture of this case into the region's own zone."""
-    key = f"{work.case.id}/preprocess/{work.case.version:03d}/{name}"
-    return tools.objects.write("identified", key, picture, PNG)
-
-
-def _ask_about_labels(found: tuple[SlideFound, ...]) -> AskClinic | None:
-    unreadable = [s for s in found if s.label in ("unreadable", "absent")]
-    return AskClinic("label-unreadable", f"{len(unreadable)} of {len(found)} slides") if unreadable else None
+def _question_about_labels(judged: Sequence[JudgedSlide]) -> AskClinic | None:
+    unreadable = [j for j in judged if j.found.label in ("unreadable", "absent")]
+    return AskClinic("label-unreadable", f"{len(unreadable)} of {len(judged)} slides") if unreadable else None

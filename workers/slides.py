@@ -2,25 +2,130 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 from cases.documents import Preview, SlideFound, StationUse
-from workers.files import Files
+from cases.errors import Quarantine
+from cases.order import SlideLine
+from imaging.slides.check import SlideReading, check_slide
+from imaging.slides.label import LabelReading, read_label
+from imaging.slides.scanner import Scan, read_scan
 from workers.parts import Tools, Work
-from workers.survey import Survey
+from workers.pictures import keep
+
+# Seconds for one reading of a slide: 4 GB at 20 MB/s and some.
+CHECK_SECONDS = 300.0
+LABEL_SECONDS = 120.0
+Label = Literal["matches", "unreadable", "absent", "confirmed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """What preprocess learned of the slides."""
+class JudgedSlide:
+    """What preprocess learned of one slide, and the pictures that it keeps of it."""
 
-    slides: tuple[SlideFound, ...] = ()
-    station_use: tuple[StationUse, ...] = ()
-    previews: tuple[Preview, ...] = ()
+    found: SlideFound
+    use: StationUse
+    previews: tuple[Preview, ...]
 
 
-def judge(work: Work, tools: Tools, files: Files, found: Survey) -> Judged:
-    """Judge every slide of the drop against its line of the order."""
-    if not found.slides:
-        return Judged()
-    raise NotImplementedError
+def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
+    """Judge the slide at `path` against the line of the order that names the file `name`.
+
+    Raises `Quarantine` (`label-mismatch`, `file-damaged`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
+    """
+    line = _line_of(work, name)
+    reading = tools.child.run_for(CHECK_SECONDS, check_slide, path)
+    label = tools.child.run_for(LABEL_SECONDS, read_label, path, line, names=_names(work))
+    scan = tools.child.run(read_scan, path)
+    found = SlideFound(
+        file=name,
+        format=reading.format,
+        mpp=reading.mpp,
+        levels=reading.levels,
+        tissue_share=reading.tissue_share,
+        focus=reading.focus,
+        label=_label(work, line, label),
+    )
+    return JudgedSlide(found=found, use=_use(scan), previews=_pictures(work, tools, line, reading, label))
+
+
+def use_of(judged: Sequence[JudgedSlide]) -> tuple[StationUse, ...]:
+    """The scanners' use by all slides together, one row a scanner."""
+    stations = sorted({(j.use.station, j.use.modality) for j in judged})
+    rows = []
+    for station, modality in stations:
+        uses = [j.use for j in judged if (j.use.station, j.use.modality) == (station, modality)]
+        times = [t for u in uses for t in (u.first_acquired_at,) if t]
+        rows.append(
+            StationUse(
+                station=station,
+                modality=modality,
+                first_acquired_at=min(times, default=None),
+                last_acquired_at=max(times, default=None),
+                images=len(uses),
+            )
+        )
+    return tuple(rows)
+
+
+def require_all(work: Work, judged: Sequence[JudgedSlide]) -> None:
+    """Every slide of the order is there: raises `Quarantine("service-mismatch")`."""
+    seen = {j.found.file for j in judged}
+    lacking = [line.number for line in work.order.slides if line.file not in seen]
+    if lacking:
+        raise Quarantine("service-mismatch", f"slides {', '.join(map(str, lacking))} of the order are no slides")
+
+
+def together(paths: Sequence[Path], folder: Path) -> None:
+    """Put the instances of one DICOM slide into one folder, where OpenSlide looks for them."""
+    folder.mkdir()
+    for path in paths:
+        shutil.move(path, folder / f"{path.name}.dcm")
+
+
+def _line_of(work: Work, name: str) -> SlideLine:
+    line = next((line for line in work.order.slides if line.file == name), None)
+    if line is None:
+        raise Quarantine("label-mismatch", "the slide is on no line of the order")
+    return line
+
+
+def _names(work: Work) -> tuple[str, ...]:
+    patient = work.order.patient
+    return tuple(n for n in (patient.name, patient.name_latin) if n)
+
+
+def _label(work: Work, line: SlideLine, reading: LabelReading) -> Label:
+    """What the label says, or what the clinic answered where it says nothing."""
+    refused = reading.refusal()
+    if refused is not None:
+        raise refused
+    answer = work.facts.get(line.number)
+    if answer is False:
+        raise Quarantine("label-mismatch", f"the clinic says that slide {line.number} is another one")
+    if reading.result == "matches":
+        return "matches"
+    if answer:
+        return "confirmed"
+    return "absent" if reading.result == "absent" else "unreadable"
+
+
+def _use(scan: Scan) -> StationUse:
+    return StationUse(
+        station=scan.station, modality="SM", first_acquired_at=scan.at, last_acquired_at=scan.at, images=1
+    )
+
+
+def _pictures(
+    work: Work, tools: Tools, line: SlideLine, reading: SlideReading, label: LabelReading
+) -> tuple[Preview, ...]:
+    overview = keep(work, tools, f"preview/slide-{line.number:03d}.png", reading.preview)
+    pictures = [Preview(of=line.file, stored=overview, identified=False)]
+    if label.picture is not None:
+        stored = keep(work, tools, f"label/{line.number:03d}.png", label.picture)
+        pictures.append(Preview(of=line.file, stored=stored, identified=True))
+    return tuple(pictures)

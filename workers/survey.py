@@ -1,53 +1,64 @@
-"""Looking at every received file once: what it is by its content, and for an instance everything its header says."""
+"""Looking at every received file once: what it is by its content, and what it says.
+
+An instance is read to its end on the way; a slide is judged at once, so that no more than a few lie on this disk.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from cases.documents import ReceivedFile
-from cases.errors import Quarantine
+from cases.errors import SetAside
 from imaging import archive, kinds
 from imaging.dicom.read import Inspection, inspect_stream
 from workers.files import Files, told
+from workers.slides import JudgedSlide
 
 PARALLEL = 4
+JudgeSlide = Callable[[Path, str], JudgedSlide]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SlideFile:
-    """A whole-slide file that `imaging.slides` can open; `member` if it stood in an archive."""
+class Ignored:
+    """A file that carries nothing for the case, by its number in the order."""
 
-    file: str
-    member: str | None
-    format: str
+    what: str
+
+
+Look = Inspection | JudgedSlide | Ignored
 
 
 @dataclass(kw_only=True)
 class Survey:
-    """What the drop holds. `ignored` are files that carry nothing for the case, by their number in the order."""
+    """What the drop holds. `whole` are DICOM slide instances kept on disk, by SOP instance UID."""
 
     instances: list[Inspection] = field(default_factory=list)
-    slides: list[SlideFile] = field(default_factory=list)
+    slides: list[JudgedSlide] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    whole: dict[str, Path] = field(default_factory=dict)
 
-    def add(self, found: Inspection | SlideFile | str) -> None:
+    def add(self, found: Look) -> None:
         if isinstance(found, Inspection):
             self.instances.append(found)
-        elif isinstance(found, SlideFile):
+        elif isinstance(found, JudgedSlide):
             self.slides.append(found)
         else:
-            self.ignored.append(found)
+            self.ignored.append(found.what)
 
 
-def survey(files: Files) -> Survey:
-    """Look at everything. Raises `Quarantine` for the first file, in the order's order, that cannot be trusted."""
+def survey(files: Files, judge_slide: JudgeSlide) -> Survey:
+    """Look at everything. Raises `Quarantine` or `Reject` for the first file, in the order's order, that stops it."""
     whole = Survey()
+
+    def look(received: ReceivedFile) -> list[Look]:
+        return list(_look(files, received, judge_slide, whole))
+
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="survey") as pool:
         try:
-            for found in pool.map(lambda f: list(_look(files, f)), files.received.files):
+            for found in pool.map(look, files.received.files):
                 for each in found:
                     whole.add(each)
         except BaseException:
@@ -56,37 +67,48 @@ def survey(files: Files) -> Survey:
     return whole
 
 
-def _look(files: Files, received: ReceivedFile) -> Iterator[Inspection | SlideFile | str]:
+def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: Survey) -> Iterator[Look]:
     number = files.number(received.name)
     try:
         with files.here(received.name) as path:
             kind = kinds.kind_of(path)
-            if kind.family == "archive":
-                yield from _look_inside(path, received.name, number)
-            else:
-                yield _judge(path, kind, received.name, None, number)
-    except Quarantine as reason:
+            if kind.family != "archive":
+                yield _judge(path, kind, received.name, None, number, judge_slide, whole)
+                return
+            for member, unfolded in archive.extract(path, _folder(path)):
+                member_kind = kinds.kind_of(unfolded)
+                yield _judge(unfolded, member_kind, received.name, member.key, number, judge_slide, whole)
+                unfolded.unlink(missing_ok=True)
+    except SetAside as reason:
         raise told(number, reason) from None
 
 
-def _look_inside(path: Path, name: str, number: int) -> Iterator[Inspection | SlideFile | str]:
+def _folder(path: Path) -> Path:
     folder = path.with_name(f"{path.name}-members")
     folder.mkdir()
-    for member, unfolded in archive.extract(path, folder):
-        yield _judge(unfolded, kinds.kind_of(unfolded), name, member.key, number)
-        unfolded.unlink()
-    folder.rmdir()
+    return folder
 
 
 def _judge(
-    path: Path, kind: kinds.Kind, name: str, member: str | None, number: int
-) -> Inspection | SlideFile | str:
+    path: Path,
+    kind: kinds.Kind,
+    name: str,
+    member: str | None,
+    number: int,
+    judge_slide: JudgeSlide,
+    whole: Survey,
+) -> Look:
     refused = kinds.refusal(kind)
     if refused is not None:
         raise refused
-    if kind.family == "dicom":
-        with path.open("rb", buffering=0) as stream:
-            return inspect_stream(stream, file=name, member=member)
     if kind.family == "slide":
-        return SlideFile(file=name, member=member, format=kind.format)
-    return f"{number}{f'/{member}' if member else ''}: {kind.format}"
+        return judge_slide(path, name)
+    if kind.family != "dicom":
+        return Ignored(what=f"{number}{f'/{member}' if member else ''}: {kind.format}")
+    with path.open("rb", buffering=0) as stream:
+        inspection = inspect_stream(stream, file=name, member=member)
+    if kind.format == "dicom-wsi":
+        kept = path.with_name(f"whole-{path.name}")
+        path.rename(kept)
+        whole.whole[inspection.sop_instance_uid] = kept
+    return inspection

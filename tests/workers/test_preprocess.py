@@ -113,3 +113,39 @@ def test_what_is_said_of_a_case_set_aside_holds_no_identity(region):
     said = f"{case['reason_detail']} {region.fetch('SELECT note FROM milestone')} {region.fetch('SELECT error FROM stage_run')}"
     for value in (PATIENT.name, OTHER.name, PATIENT.id, OTHER.id, "Wang", "1958"):
         assert value not in said
+
+
+def slide_bytes(tmp_path, **changes):
+    from teledx.samples.slide import make_slide
+
+    path = tmp_path / "made.svs"
+    told = {"pathology_number": "S26-01234", "block": "A1", "stain": "HE", "patient_name": PATIENT.name_latin}
+    make_slide(path, size=12_000_000, **told | changes)
+    return path.read_bytes()
+
+
+def drop_slide(region, content):
+    line = orders.slide_line("a.svs", pathology_number="S26-01234", block="A1", stain="HE")
+    return drop_and_settle(region, {"a.svs": content}, service="histology", slides=[line])
+
+
+def test_a_slide_is_opened_judged_and_its_label_matched(region, tmp_path):
+    case = drop_slide(region, slide_bytes(tmp_path))
+    assert case["state"] == "preprocessed", case
+    (slide,) = document(region, case["id"])["slides"]
+    assert (slide["format"], slide["label"]) == ("svs", "matches")
+    assert slide["tissue_share"] > 0.05
+    assert region.one("SELECT clinic, modality FROM station_use") == {"clinic": "yinzhou-people", "modality": "SM"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "code"),
+    [
+        ({"pathology_number": "S26-09999"}, "quarantined", "label-mismatch"),
+        ({"empty": True}, "rejected", "no-tissue"),
+        ({"blurred": True}, "rejected", "out-of-focus"),
+    ],
+)
+def test_what_is_wrong_with_a_slide_ends_with_its_reason(region, tmp_path, changes, state, code):
+    case = drop_slide(region, slide_bytes(tmp_path, **changes))
+    assert (case["state"], case["reason_code"]) == (state, code), case

@@ -1,0 +1,48 @@
+"""Which scanner made a slide and when, for the figures of equipment use; read while the slide is still in the region."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import openslide
+
+from cases.errors import Quarantine
+
+# Properties in which scanners name themselves, best first (OpenSlide's names).
+_STATION = ("aperio.ScanScope ID", "dicom.DeviceSerialNumber", "tiff.HostComputer")
+_DATES = (("aperio.Date", "aperio.Time"),)
+_FORMATS = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """The scanner's own name (empty if it gives none) and its naive local time of the scan."""
+
+    station: str
+    at: datetime | None
+
+
+def read_scan(path: Path) -> Scan:
+    """Runs in a killable child: OpenSlide is native code.
+
+    :raises Quarantine: `file-damaged`.
+    """
+    try:
+        with openslide.OpenSlide(path) as slide:
+            told = dict(slide.properties)
+    except (openslide.OpenSlideError, OSError) as error:
+        raise Quarantine("file-damaged", "the slide cannot be opened") from error
+    station = next((told[name] for name in _STATION if told.get(name)), "")
+    moments = (f"{told.get(day, '')} {told.get(clock, '')}" for day, clock in _DATES)
+    return Scan(station=station[:64], at=next((at for at in map(_moment, moments) if at), None))
+
+
+def _moment(text: str) -> datetime | None:
+    for form in _FORMATS:
+        try:
+            return datetime.strptime(text.strip(), form)  # noqa: DTZ007 -- the scanner's clock has no zone
+        except ValueError:
+            continue
+    return None
