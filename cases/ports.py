@@ -51,7 +51,8 @@ class Objects(Protocol):
 class PatientKey:
     """What de-identification derives for one patient of one clinic: its pseudonym, shift and the key's id.
 
-    `shift_days` is negative: dates move into the past, by whole days.
+    `shift_days` is negative: dates move into the past, by whole days. `secret` is this patient's own, derived from the
+    key: a worker never holds the key itself.
     """
 
     pseudonym: str

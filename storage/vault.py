@@ -9,8 +9,8 @@ from pathlib import Path
 from cases.ports import PatientKey
 from storage.database import Database
 
-# (secret, clinic, patient id) -> (pseudonym, shift in days, negative)
-Derive = Callable[[bytes, str, str], tuple[str, int]]
+# (secret, clinic, patient id) -> (pseudonym, shift in days, negative; the patient's own secret)
+Derive = Callable[[bytes, str, str], tuple[str, int, bytes]]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class PatientVault:
 
         Raises `LookupError` if the patient's key file is not there: it must be restored, never made anew.
         """
-        pseudonym, shift = self._derive(self._keyring.secrets[self._keyring.current], clinic, patient_id)
+        pseudonym, shift, _ = self._derive(self._keyring.secrets[self._keyring.current], clinic, patient_id)
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO vault.patient (clinic, patient_id, pseudonym, shift_days, key_id)"
@@ -61,6 +61,7 @@ class PatientVault:
         secret = self._keyring.secrets.get(row["key_id"])
         if secret is None:
             raise LookupError(f"key {row['key_id']} is not in the keyring; restore its file from the backup")
+        _, _, own = self._derive(secret, clinic, patient_id)
         return PatientKey(
-            pseudonym=row["pseudonym"], shift_days=row["shift_days"], key_id=row["key_id"], secret=secret
+            pseudonym=row["pseudonym"], shift_days=row["shift_days"], key_id=row["key_id"], secret=own
         )

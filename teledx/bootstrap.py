@@ -155,8 +155,13 @@ def gateway_app(settings: Settings, side: Side) -> FastAPI:
     return app.create(side, made)
 
 
-def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int]:
-    return keys.pseudonym(secret, clinic, patient_id), keys.shift_days(secret, clinic, patient_id)
+def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int, bytes]:
+    """What stands for a patient outside: pseudonym, shift in days, and the secret for its own UIDs and tokens."""
+    return (
+        keys.pseudonym(secret, clinic, patient_id),
+        keys.shift_days(secret, clinic, patient_id),
+        keys.patient_secret(secret, clinic, patient_id),
+    )
 
 
 def new_keyring(folder: Path) -> None:

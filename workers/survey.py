@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cases.documents import ReceivedFile
-from cases.errors import SetAside
+from cases.errors import Quarantine, SetAside
 from imaging import archive, kinds
 from imaging.dicom.read import Inspection, inspect_stream
 from workers.files import Files, told
@@ -102,6 +102,8 @@ def _judge(
     if refused is not None:
         raise refused
     if kind.family == "slide":
+        if member is not None:
+            raise Quarantine("archive-unsafe", "a slide inside an archive: it is read by ranges, so drop it as it is")
         return judge_slide(path, name)
     if kind.family != "dicom":
         return Ignored(what=f"{number}{f'/{member}' if member else ''}: {kind.format}")

@@ -1,0 +1,51 @@
+"""De-identifying the slides of a case: planned by ranges, proved by the second pass, composed inside the store."""
+
+from __future__ import annotations
+
+from cases.documents import Preprocessed, Received, SlideFound, StoredObject
+from cases.ports import PatientKey
+from imaging.deid import keys
+from imaging.slides import deid
+from imaging.slides.plan import SlidePlan, digest
+from imaging.slides.source import Source
+from workers.files import Files
+from workers.parts import Tools, Work
+from workers.ranged import StoredSource
+
+MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
+
+
+def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...]) -> list[StoredObject]:
+    """The case's slides as they may leave. Raises `Quarantine` (`slide-unsafe`, `identity-left`, ...)."""
+    received = Received.model_validate(work.documents["receive"])
+    found = Preprocessed.model_validate(work.documents["preprocess"])
+    files = Files(received, tools.objects, tools.scratch)
+    return [
+        _slide(work, tools, files, slide, key, identity_values) for slide in found.slides if slide.format in MEDIA_TYPES
+    ]
+
+
+def _slide(
+    work: Work, tools: Tools, files: Files, slide: SlideFound, key: PatientKey, identity_values: tuple[str, ...]
+) -> StoredObject:
+    stored = files.of(slide.file).stored
+    source = StoredSource(tools.objects, stored)
+    plan = _plan(source, identity_values)
+    sha256 = digest(plan, source)
+    return tools.objects.compose(
+        stored, plan.segments, "deidentified", _key(work, slide, key), MEDIA_TYPES[slide.format], sha256
+    )
+
+
+def _plan(source: Source, identity_values: tuple[str, ...]) -> SlidePlan:
+    """Plan and prove. Every tile was walked by preprocess, so the second pass samples them."""
+    plan = deid.plan_slide(source, check_payload=False)
+    deid.check_planned(source, plan, identity_values=identity_values, tiles="sampled")
+    return plan
+
+
+def _key(work: Work, slide: SlideFound, key: PatientKey) -> str:
+    line = next(line for line in work.order.slides if line.file == slide.file)
+    name = keys.token(key.secret, "slide", f"{line.pathology_number}/{line.block}/{line.stain}/{line.number}")
+    suffix = "svs" if slide.format == "svs" else "tiff"
+    return f"{work.case.id}/deidentify/{work.case.version:03d}/slide/{name}.{suffix}"
