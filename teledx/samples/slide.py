@@ -218,7 +218,7 @@ def _write_level(writer: Any, tiles: Iterator[bytes], width: int, height: int, d
         photometric="ycbcr",
         compression="jpeg",
         subsampling=(2, 2),
-        description=description,
+        description=description.encode("utf-8"),
         metadata=None,
         software=False,
     )
@@ -254,7 +254,7 @@ def _write_strips(writer: Any, pixels: Pixels, description: str, subfile: int) -
         compression="jpeg",
         subsampling=(2, 2),
         subfiletype=subfile,
-        description=description,
+        description=description.encode("utf-8"),
         metadata=None,
         software=False,
     )
@@ -273,7 +273,7 @@ def _write_associated(writer: Any, pixels: Pixels, name: str, subfile: int) -> N
         compression="lzw",
         predictor=True,
         subfiletype=subfile,
-        description=description,
+        description=description.encode("utf-8"),
         metadata=None,
         software=False,
     )
@@ -285,9 +285,7 @@ def _label_picture(label: _Label, barcode: str) -> Pixels:
     draw = ImageDraw.Draw(picture)
     lines = (label.pathology_number, f"{label.block}   {label.stain}", label.patient_name)
     for index, line in enumerate(lines):
-        draw.text(
-            (24, 20 + index * 62), line, fill="black", font=_font(44 if index < 2 else 32)
-        )
+        draw.text((24, 20 + index * 62), line, fill="black", font=_font(44 if index < 2 else 32))
     if barcode:
         content = f"{label.pathology_number};{label.block};{label.stain}"
         code = zxingcpp.create_barcode(content, getattr(zxingcpp.BarcodeFormat, barcode))
