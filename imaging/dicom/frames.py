@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_fragments, get_frame, parse_basic_offsets
+from pydicom.filereader import read_partial
 from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     UID,
@@ -31,21 +33,56 @@ from pydicom.uid import (
 
 from cases.errors import Quarantine
 from imaging.dicom.pixels import VIDEO
+from imaging.dicom.walk import PIXEL_TAGS
 
 MAX_FRAME_BYTES = 256 << 20
-_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-# Values up to this are read at once; pixel data beyond is fetched frame by frame.
-_DEFER = 1 << 16
+# Larger values stay in the file until somebody asks for them.
+_DEFER = 1 << 18
 Picture = NDArray[Any]
 
 
-def open_deferred(path: Path) -> Dataset:
-    """The data set with its large values, pixel data above all, left in the file."""
-    return pydicom.dcmread(path, force=True, defer_size=_DEFER)
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """An instance's data set without its pixel data; where that begins in the file, absent if there is none.
+
+    `implicit` is how the element that holds it is really encoded. A deflated instance is read as a `whole`.
+    """
+
+    path: Path
+    dataset: Dataset
+    pixels_at: int | None
+    implicit: bool
+    whole: bool
+
+    @property
+    def has_pixels(self) -> bool:
+        return self.pixels_at is not None
+
+    @property
+    def frames(self) -> int:
+        return int(self.dataset.get("NumberOfFrames") or 1)
 
 
-def has_pixels(dataset: Dataset) -> bool:
-    return any(keyword in dataset for keyword in _PIXELS)
+def open_instance(path: Path) -> Opened:
+    """Reads an instance up to its pixel data; its other large values are deferred."""
+    met: list[str | None] = []
+
+    def at_pixels(tag: int, vr: str | None, length: int) -> bool:
+        if tag in PIXEL_TAGS:
+            met.append(vr)
+        return tag in PIXEL_TAGS
+
+    with path.open("rb") as stream:
+        dataset = read_partial(stream, stop_when=at_pixels, defer_size=_DEFER, force=True)
+        at = stream.tell()
+    implicit = bool(met) and met[0] is None
+    return Opened(
+        path=path,
+        dataset=dataset,
+        pixels_at=at + (8 if implicit else 12) if met else None,
+        implicit=implicit,
+        whole=dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian,
+    )
 
 
 @contextmanager
@@ -61,30 +98,33 @@ def decoding() -> Iterator[None]:
         raise Quarantine("file-damaged", "a frame cannot be decoded") from None
 
 
-def decode(path: Path, dataset: Dataset, index: int) -> Picture:
+def decode(opened: Opened, index: int) -> Picture:
     """Frame `index` (from 0) as (rows, columns) as stored, or (rows, columns, 3) as RGB; of a video the first frame.
 
     :raises Quarantine: `file-damaged`; `format-unknown` if no decoder knows the transfer syntax; `read-limit` if a
         frame takes more than `MAX_FRAME_BYTES`.
     """
     with decoding():
-        return _decode(path, dataset, index)
+        return _decode(opened, index)
 
 
-def _decode(path: Path, dataset: Dataset, index: int) -> Picture:
+def _decode(opened: Opened, index: int) -> Picture:
+    dataset = opened.dataset
     size = dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated // 8
     if size > MAX_FRAME_BYTES:
         raise Quarantine("read-limit", f"a frame takes more than {MAX_FRAME_BYTES} bytes")
     syntax = transfer_syntax(dataset)
     if syntax in VIDEO:
-        return _video_frame(path, dataset)
+        return _video_frame(opened)
     try:
         get_decoder(syntax)
     except NotImplementedError:
         raise Quarantine("format-unknown", "no decoder knows the transfer syntax") from None
-    if _is_as_declared(dataset, syntax):
-        return _by_plugins(path, dataset, syntax, index)
-    whole = pydicom.dcmread(path, force=True)
+    # pydicom believes the declared encoding when it looks for the pixel data in a file.
+    declared = "TransferSyntaxUID" in dataset.file_meta and opened.implicit == syntax.is_implicit_VR
+    if declared and not opened.whole:
+        return _by_plugins(opened, syntax, index)
+    whole = pydicom.dcmread(opened.path, force=True)
     whole.file_meta.TransferSyntaxUID = syntax
     return pixel_array(whole, index=index)
 
@@ -100,36 +140,22 @@ def transfer_syntax(dataset: Dataset) -> UID:
     return ExplicitVRLittleEndian if little else ExplicitVRBigEndian
 
 
-def _is_as_declared(dataset: Dataset, syntax: UID) -> bool:
-    """Whether pydicom will find a frame in the file: it believes the declared encoding when it looks for pixel data."""
-    if "TransferSyntaxUID" not in dataset.file_meta or syntax == DeflatedExplicitVRLittleEndian:
-        return False
-    element: Any = next((dataset.get_item(keyword) for keyword in _PIXELS if keyword in dataset), None)
-    return bool(getattr(element, "is_implicit_VR", not syntax.is_implicit_VR) == syntax.is_implicit_VR)
-
-
-def _by_plugins(path: Path, dataset: Dataset, syntax: UID, index: int) -> Picture:
+def _by_plugins(opened: Opened, syntax: UID, index: int) -> Picture:
     try:
-        return pixel_array(path, index=index)
+        return pixel_array(opened.path, index=index)
     except RuntimeError:
         if syntax not in (JPEGBaseline8Bit, JPEGExtended12Bit):
             raise
-    with path.open("rb") as source:
-        source.seek(_pixels_at(dataset))
-        frames = int(dataset.get("NumberOfFrames") or 1)
-        return imagecodecs.jpeg_decode(get_frame(source, index, number_of_frames=frames))
+    with opened.path.open("rb") as source:
+        source.seek(opened.pixels_at or 0)
+        return imagecodecs.jpeg_decode(get_frame(source, index, number_of_frames=opened.frames))
 
 
-def _pixels_at(dataset: Dataset) -> int:
-    element: Any = dataset.get_item("PixelData")
-    return int(element.value_tell if hasattr(element, "value_tell") else element.file_tell)
-
-
-def _video_frame(path: Path, dataset: Dataset) -> Picture:
+def _video_frame(opened: Opened) -> Picture:
     """The first frame of a video (a later one would need all before it), through a file as OpenCV wants it."""
     with tempfile.NamedTemporaryFile(suffix=".video") as video:
-        with path.open("rb") as source:
-            source.seek(_pixels_at(dataset))
+        with opened.path.open("rb") as source:
+            source.seek(opened.pixels_at or 0)
             parse_basic_offsets(source)
             for fragment in generate_fragments(source):
                 video.write(fragment)

@@ -24,8 +24,8 @@ _STARTS = (
     (frozenset(str(u) for u in (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes)), b"\xff\xd8\xff"),
     (frozenset(str(u) for u in (*uid.JPEG2000TransferSyntaxes, *_HTJ2K)), b"\xff\x4f\xff\x51"),
 )
-# Some writers leave the JP2 file's boxes around the codestream.
-_JP2_BOX = b"\0\0\0\x0cjP  "
+# Some writers leave the JP2 file's boxes, of which the first is 12 bytes long, around the codestream.
+_JP2_BOX = b"\0\0\0\x0c"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +78,22 @@ def _frames(walked: Walked) -> int:
 def _check_fragments(pixels: Pixels, frames: int, syntax: uid.UID) -> None:
     if not syntax.is_encapsulated:
         raise damaged("the pixel data is in fragments, which the transfer syntax does not allow")
-    if pixels.fragments == 0 or pixels.fragments == pixels.empty_fragments:
+    if pixels.begins in ((), (b"",)):
         raise damaged("the pixel data holds no frame")
     if pixels.fragments < frames and syntax not in VIDEO:
         raise damaged("the pixel data holds fewer fragments than frames")
     start = next((start for syntaxes, start in _STARTS if syntax in syntaxes), None)
-    if start is None:
-        return
-    if not pixels.first_bytes.startswith((start, _JP2_BOX)):
+    one_each = pixels.fragments == frames
+    if start and not all(
+        begin.startswith((start, _JP2_BOX)) for begin in pixels.begins[: None if one_each else 1]
+    ):
         raise damaged("the pixel data does not begin as its transfer syntax says")
-    if b"\xff\xd9" not in pixels.last_bytes:
-        raise damaged("the last frame's codestream is cut off")
+    if start and (pixels.unended if one_each else not pixels.last_ended):
+        raise damaged("a frame's codestream is cut off")
+    if syntax == uid.RLELossless and not all(_is_rle_header(begin) for begin in pixels.begins):
+        raise damaged("the pixel data does not begin as its transfer syntax says")
+
+
+def _is_rle_header(begin: bytes) -> bool:
+    """PS3.5 G.5: the number of segments, 1 to 15. A frame is one fragment (A.4.2)."""
+    return 1 <= int.from_bytes(begin, "little") <= 15

@@ -33,11 +33,11 @@ def preview(path: Path, *, side: int = SIDE) -> bytes | None:
     """
     with warnings.catch_warnings(), frames.decoding():
         warnings.simplefilter("ignore")
-        dataset = frames.open_deferred(path)
-        if not frames.has_pixels(dataset):
+        opened = frames.open_instance(path)
+        if not opened.has_pixels:
             return None
-        middle = int(dataset.get("NumberOfFrames") or 1) // 2
-        return _png(_shown(_thinned(frames.decode(path, dataset, middle), side), dataset), side)
+        picture = _thinned(frames.decode(opened, opened.frames // 2), side)
+        return _png(_shown(picture, opened.dataset), side)
 
 
 def _thinned(picture: Picture, side: int) -> Picture:

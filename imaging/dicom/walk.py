@@ -20,6 +20,7 @@ from imaging.dicom.stream import Forward
 MAX_DEPTH = 32
 MAX_ELEMENTS = 5_000_000
 MAX_VALUE = 1 << 16
+_MOST_BEGINS = 64
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -37,13 +38,17 @@ def damaged(what: str) -> Quarantine:
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """Where pixel data was met: its length if native; its fragments' number, bytes and edges if encapsulated."""
+    """What was met of pixel data: its `length` if native; else its fragments after the offset table, by their edges.
+
+    `begins` are the fragments' distinct first four bytes, the first one's first; `unended` counts those without the
+    marker FF D9 in their last 16 bytes, `last_ended` says whether the last has it.
+    """
 
     length: int | None = None
     fragments: int = 0
-    empty_fragments: int = 0
-    first_bytes: bytes = b""
-    last_bytes: bytes = b""
+    begins: tuple[bytes, ...] = ()
+    unended: int = 0
+    last_ended: bool = False
 
 
 @dataclass(kw_only=True)
@@ -230,7 +235,8 @@ class _Walker:
 
     def _fragments(self) -> Pixels:
         """Encapsulated pixel data (PS3.5 A.4): the offset table, then fragments, then the delimiter."""
-        count, empty, first, last = -1, 0, b"", b""
+        count, unended, ended = -1, 0, False
+        begins: dict[bytes, None] = {}
         while True:
             self._count()
             tag, length = self._tag(), self._length()
@@ -243,8 +249,9 @@ class _Walker:
                 self._window.skip(length)
                 continue
             edge = min(length, 16)
-            first = first or self._window.peek(edge)
-            empty += length == 0
+            if len(begins) < _MOST_BEGINS:
+                begins[self._window.peek(min(length, 4))] = None
             self._window.skip(length - edge)
-            last = self._window.take(edge) or last
-        return Pixels(fragments=max(count, 0), empty_fragments=empty, first_bytes=first, last_bytes=last)
+            ended = b"\xff\xd9" in self._window.take(edge)
+            unended += not ended
+        return Pixels(fragments=max(count, 0), begins=tuple(begins), unended=unended, last_ended=ended)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import multiprocessing
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -45,7 +47,7 @@ def test_every_sample_with_pixels_has_a_preview_that_shows_something(path: Path)
     assert max(picture.size) <= SIDE
     assert not picture.info
     shown = np.asarray(picture)
-    stored = frames.decode(path, frames.open_deferred(path), inspect(path).frames // 2)
+    stored = frames.decode(frames.open_instance(path), inspect(path).frames // 2)
     assert stored.min() == stored.max() or shown.min() < shown.max()
 
 
@@ -117,6 +119,33 @@ def test_a_video_has_a_preview(tmp_path: Path) -> None:
     png = preview(path)
     assert png is not None
     assert Image.open(io.BytesIO(png)).size == (320, 240)
+
+
+PEAK = """
+import pathlib, resource, sys
+from imaging.dicom.previews import preview
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert preview(pathlib.Path(sys.argv[1]))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+def test_the_preview_of_300_megabytes_of_frames_takes_a_frame_and_not_the_file_into_memory(
+    tmp_path: Path,
+) -> None:
+    dataset = samples.ct(Rows=1024, Columns=1024, NumberOfFrames=150)
+    dataset.PixelData = b""
+    raw = samples.written(dataset)
+    at = raw.rindex(b"\xe0\x7f\x10\x00")
+    path = tmp_path / "large.dcm"
+    with path.open("wb") as target:
+        target.write(raw[: at + 8] + (300 << 20).to_bytes(4, "little"))
+        target.truncate(at + 12 + (300 << 20))
+    root = Path(__file__).parents[3]
+    told = subprocess.run(
+        [sys.executable, "-c", PEAK, path], cwd=root, check=True, capture_output=True, text=True, timeout=60
+    )
+    assert int(told.stdout) < 80 << 10
 
 
 def test_a_preview_is_made_in_a_child_process() -> None:

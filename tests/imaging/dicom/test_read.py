@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from cases.errors import Quarantine
@@ -181,6 +181,8 @@ WHOLE = b"\xff\xd8\xff\xe0" + bytes(40) + b"\xff\xd9"
         ([WHOLE], 2, "fewer fragments"),
         ([WHOLE[:-2]], 1, "cut off"),
         ([WHOLE, WHOLE[:20]], 2, "cut off"),
+        ([WHOLE[:20], WHOLE], 2, "cut off"),
+        ([WHOLE, bytes(40) + b"\xff\xd9"], 2, "does not begin"),
         ([bytes(40)], 1, "does not begin"),
     ],
 )
@@ -192,8 +194,25 @@ def test_encapsulated_frames_that_are_missing_or_cut_are_damage(
     assert refused.value.code == "file-damaged"
 
 
-def test_whole_encapsulated_frames_are_read() -> None:
+def test_whole_encapsulated_frames_are_read_in_one_fragment_or_in_several() -> None:
     assert inspect(_jpeg([WHOLE, WHOLE], 2)).frames == 2
+    assert inspect(_jpeg([WHOLE[:20], WHOLE[20:]], 1)).frames == 1
+
+
+@pytest.mark.parametrize("fragments", [b"", b"\xfe\xff\x00\xe0\0\0\0\0"], ids=["none", "an empty one"])
+def test_pixel_data_without_a_frame_is_damage(fragments: bytes) -> None:
+    dataset = pydicom.dcmread(samples.TEST_FILES / "SC_rgb_jpeg_dcmtk.dcm")
+    dataset.PixelData = b"\xfe\xff\x00\xe0\0\0\0\0" + fragments
+    with pytest.raises(Quarantine, match="no frame"):
+        inspect(samples.written(dataset))
+
+
+def test_a_frame_that_is_no_rle_is_damage() -> None:
+    dataset = pydicom.dcmread(samples.TEST_FILES / "SC_rgb_rle_2frame.dcm")
+    frames = list(generate_frames(dataset.PixelData, number_of_frames=2))
+    dataset.PixelData = encapsulate([frames[0], b"\x10" + frames[1][1:]])
+    with pytest.raises(Quarantine, match="does not begin"):
+        inspect(samples.written(dataset))
 
 
 def test_fragments_without_their_terminator_are_damage() -> None:
