@@ -14,19 +14,21 @@ from gateway import (
     health,
     labels,
     metrics,
+    network_page,
     openapi_page,
     quarantine,
     reading,
     refusals,
     signin,
     store_events,
+    upload_page,
 )
 from gateway.boundary import Boundary
 from gateway.parts import Parts, Side
 from gateway.routes import Route
 from gateway.signin import permits
 
-BOTH = (*health.ROUTES, *metrics.ROUTES, *openapi_page.ROUTES, *signin.ROUTES)
+BOTH = (*health.ROUTES, *metrics.ROUTES, *openapi_page.ROUTES, *signin.ROUTES, *network_page.ROUTES)
 DOORS: dict[Side, tuple[Route, ...]] = {
     "region": (
         *BOTH,
@@ -36,6 +38,7 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *figures.ROUTES,
         *quarantine.ROUTES,
         *store_events.ROUTES,
+        *upload_page.ROUTES,
     ),
     "partner": (*BOTH, *reading.ROUTES),
 }

@@ -31,6 +31,27 @@ class Me(Shape):
     licence: str | None = None
 
 
+class ServiceShown(Shape):
+    """`requestable`: whether the asking organisation may order it."""
+
+    id: str
+    name: str
+    name_zh: str
+    family: str
+    modalities: tuple[str, ...]
+    subspecialty: str
+    requestable: bool
+
+
+class NetworkShown(Shape):
+    name: str
+    name_zh: str
+    time_zone: str
+    services: tuple[ServiceShown, ...]
+    clinics: tuple[OrganisationName, ...]
+    partners: tuple[OrganisationName, ...]
+
+
 class ReasonShown(Shape):
     """Why a case or a drop stopped, and what to do; `detail` says what was found, without identity."""
 
