@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import stat
 import struct
 import zipfile
@@ -232,3 +233,32 @@ def test_the_sample_archives_of_real_ultrasound_unfold() -> None:
                 while chunk := stream.read():
                     target.write(chunk)
             assert len(target.getvalue()) == member.size
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_broken_archives_unfold_or_are_refused_and_nothing_else(block: int, tmp_path: Path) -> None:
+    whole = made(
+        tmp_path / "whole.zip", ("a/", b""), *((f"a/IM{n}", bytes(range(256)) * n) for n in range(6))
+    ).read_bytes()
+    path = tmp_path / "broken.zip"
+    unfolded = 0
+    for seed in range(block * 200, block * 200 + 200):
+        dice = random.Random(seed)
+        raw = bytearray(whole)
+        for _ in range(dice.choice((1, 1, 3, 10))):
+            at = dice.randrange(len(raw))
+            if dice.random() < 0.8:
+                raw[at] = dice.randrange(256)
+            else:
+                del raw[at : at + dice.randrange(30)]
+        path.write_bytes(raw)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        try:
+            for _, target in archive.extract(path, folder):
+                target.unlink()
+            unfolded += 1
+        except Quarantine as found:
+            assert found.code in ("archive-unsafe", "file-damaged")  # noqa: PT017
+        assert all(each.parent == folder for each in folder.rglob("*"))
+    assert unfolded < 200
