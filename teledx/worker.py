@@ -87,11 +87,17 @@ class WorkerProcess:
         log.info("worker_stopped", owner=self.owner)
 
     def run(self) -> int:
-        """Work until SIGTERM or SIGINT; returns the exit code. A stage that is over its time ends the process."""
+        """Work until SIGTERM or SIGINT; returns the exit code. A stage that is over its time ends the process.
+
+        Once a second the file `alive` in the scratch folder is touched, for whoever looks after the process.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
         self.start()
+        alive = self._parts.scratch / "alive"
+        alive.parent.mkdir(parents=True, exist_ok=True)
         while not self._stop.wait(1.0):
+            alive.touch()
             if self.leases.overrun.is_set():
                 log.error("worker_stuck", owner=self.owner)
                 os._exit(STUCK)

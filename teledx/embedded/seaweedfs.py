@@ -126,6 +126,15 @@ def administrator() -> Identity:
 def write_identities(file: Path, identities: Sequence[Identity]) -> None:
     """Replace ids.json whole, readable by us alone. A running server reads it again on SIGHUP, and at once knows the
     old keys no more."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".unfinished")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(identities_document(identities))
+    unfinished.replace(file)
+
+
+def identities_document(identities: Sequence[Identity]) -> str:
+    """The text of ids.json. An identity named twice has two credentials."""
     by_name: dict[str, dict[str, object]] = {}
     for identity in identities:
         credentials = {"accessKey": identity.access_key, "secretKey": identity.secret_key}
@@ -133,11 +142,7 @@ def write_identities(file: Path, identities: Sequence[Identity]) -> None:
             identity.name, {"name": identity.name, "credentials": [], "actions": list(identity.actions)}
         )
         known["credentials"] = [*known["credentials"], credentials]  # type: ignore[misc]
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_suffix(".unfinished")
-    unfinished.touch(mode=0o600)
-    unfinished.write_text(json.dumps({"identities": list(by_name.values())}, indent=1))
-    unfinished.replace(file)
+    return json.dumps({"identities": list(by_name.values())}, indent=1)
 
 
 def seaweedfs(
