@@ -68,14 +68,16 @@ def ct_series(count: int, spacing: float = 5.0, **changes: Any) -> list[bytes]:
 
 def nested(depth: int, *, explicit: bool, undefined: bool) -> bytes:
     """CT_small's header with one sequence `depth` deep in front of its pixel data, made without recursion."""
-    raw = b""
-    tag = b"\x40\x00\x30\xa7"  # Content Sequence (0040,A730)
-    for _ in range(depth):
-        length = b"\xff\xff\xff\xff" if undefined else len(raw).to_bytes(4, "little")
-        item = b"\xfe\xff\x00\xe0" + length + raw + (b"\xfe\xff\x0d\xe0\0\0\0\0" if undefined else b"")
-        size = b"\xff\xff\xff\xff" if undefined else len(item).to_bytes(4, "little")
-        end = b"\xfe\xff\xdd\xe0\0\0\0\0" if undefined else b""
-        raw = tag + (b"SQ\0\0" if explicit else b"") + size + item + end
+    tag = b"\x40\x00\x30\xa7" + (b"SQ\0\0" if explicit else b"")  # Content Sequence (0040,A730)
+    if undefined:
+        opened = tag + b"\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
+        raw = opened * depth + b"\xfe\xff\x0d\xe0\0\0\0\0\xfe\xff\xdd\xe0\0\0\0\0" * depth
+    else:
+        size = len(tag) + 12  # of a sequence around its content
+        raw = b"".join(
+            tag + (rest + 8).to_bytes(4, "little") + b"\xfe\xff\x00\xe0" + rest.to_bytes(4, "little")
+            for rest in range(size * (depth - 1), -1, -size)
+        )
     name = "MR_small_implicit.dcm" if not explicit else "CT_small.dcm"
     whole = (TEST_FILES / name).read_bytes()
     pixels = whole.rindex(b"\xe0\x7f\x10\x00")

@@ -72,7 +72,7 @@ def broken(seed: int) -> bytes:
 def test_broken_files_are_read_or_refused_and_never_slowly(block: int) -> None:
     for seed in range(block * 500, block * 500 + 500):
         raw = broken(seed)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             found = inspect(raw)
         except Quarantine as refused:
@@ -80,7 +80,7 @@ def test_broken_files_are_read_or_refused_and_never_slowly(block: int) -> None:
             assert (again.code, again.detail) == (refused.code, refused.detail)  # noqa: PT017
         else:
             assert pickle.loads(pickle.dumps(found)) == found
-        assert time.monotonic() - began < SLOWEST_SECONDS, seed
+        assert time.process_time() - began < SLOWEST_SECONDS, seed
 
 
 @pytest.mark.parametrize("block", range(4))

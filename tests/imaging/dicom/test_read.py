@@ -225,18 +225,25 @@ def test_fragments_without_their_terminator_are_damage() -> None:
 
 @pytest.mark.parametrize(
     ("depth", "undefined"),
-    [(walk.MAX_DEPTH + 1, True), (walk.MAX_DEPTH + 1, False), (2000, True), (2000, False), (50_000, True)],
+    [
+        (walk.MAX_DEPTH + 1, True),
+        (walk.MAX_DEPTH + 1, False),
+        (2000, True),
+        (2000, False),
+        (50_000, True),
+        (50_000, False),
+    ],
 )
 @pytest.mark.parametrize("explicit", [True, False])
 def test_sequences_nested_beyond_reason_are_refused_at_once(
     depth: int, undefined: bool, explicit: bool
 ) -> None:
     raw = samples.nested(depth, explicit=explicit, undefined=undefined)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Quarantine, match="nested deeper") as refused:
         inspect(raw)
     assert refused.value.code == "file-damaged"
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("explicit", [True, False])
