@@ -64,7 +64,13 @@ def tables() -> str:
 
 def pages() -> dict[Path, str]:
     """Every generated page with the text that it must have; prose around generated parts is kept as it is."""
+    from gateway import reference as of_gateway
+    from teledx.commands import pages as of_commands
+
     return {
+        DOCS / "cli.md": _between(DOCS / "cli.md", of_commands.commands()),
+        DOCS / "operations.md": _between(DOCS / "operations.md", of_commands.settings()),
+        DOCS / "api.md": _between(DOCS / "api.md", of_gateway.api()),
         DOCS / "order.schema.json": order_schema(),
         DOCS / "network.md": _between(DOCS / "network.md", network_keys()),
         DOCS / "tables.md": _between(DOCS / "tables.md", tables()),

@@ -163,9 +163,7 @@ def _direct(
     parallel: int,
 ) -> int:
     """Write into the inbox as the clinic's own identity, the order last; what is there already is not sent again."""
-    from teledx import bootstrap
-
-    s3 = bootstrap.s3(session.settings)
+    s3 = session.store
     name = resume or secrets.token_urlsafe(12)
     prefix = f"{clinic}/{name}/"
     lines = document["files"]

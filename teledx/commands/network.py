@@ -50,15 +50,10 @@ def apply(
     Buckets of new partners are made by `teledx migrate --buckets`.
     """
     from storage import network as rows
-    from teledx import bootstrap
 
     text = file.read_text("utf-8")
-    database = bootstrap.database(session.settings, pool_size=1)
-    try:
-        with database.transaction() as connection:
-            version, is_new = rows.apply(connection, text, by or getpass.getuser())
-    finally:
-        database.close()
+    with session.database() as database, database.transaction() as connection:
+        version, is_new = rows.apply(connection, text, by or getpass.getuser())
     words = (
         f"Version {version} is in force."
         if is_new

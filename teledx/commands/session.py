@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +14,8 @@ from teledx.commands.faults import Stop
 from teledx.commands.output import Out
 
 if TYPE_CHECKING:
+    from storage.database import Database
+    from storage.s3 import S3
     from teledx.client import Gateway
     from teledx.settings import Settings
 
@@ -29,6 +33,26 @@ class Session:
         from teledx.settings import read
 
         return read()
+
+    @cached_property
+    def store(self) -> S3:
+        """The store as the identity of the settings. What the house logs goes to standard error."""
+        from teledx import bootstrap
+
+        bootstrap.logging_to_stderr(self.settings)
+        return bootstrap.s3(self.settings)
+
+    @contextmanager
+    def database(self) -> Iterator[Database]:
+        """The database as the role of the settings, with one connection. Logs go to standard error."""
+        from teledx import bootstrap
+
+        bootstrap.logging_to_stderr(self.settings)
+        opened = bootstrap.database(self.settings, pool_size=1)
+        try:
+            yield opened
+        finally:
+            opened.close()
 
     def region(self) -> Gateway:
         """The region's gateway, for clinics, managers and operators."""

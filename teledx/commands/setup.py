@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from teledx.commands.table import Command
 from teledx.commands.words import local_time
 
 if TYPE_CHECKING:
-    from storage.database import Connection
+    from storage.database import Connection, Database
 
 AccountOption = Annotated[str, typer.Option(metavar="ID", help="An account of the network in force.")]
 
@@ -89,7 +89,7 @@ def token_issue(
     """Issue an access token. It is printed once, on standard output; the database keeps its digest alone."""
     from storage import accounts
 
-    with _rows(session, _known(account)) as connection:
+    with _rows(session, account) as connection:
         token = accounts.issue(connection, account, lifetime=timedelta(days=days))
     session.out.note(f"A token of {account} for {days} days; nobody can print it again:")
     session.out.answer({"account": account, "days": days, "token": token}, token)
@@ -143,64 +143,46 @@ def token_list(session: Session, account: AccountOption) -> None:
 
 
 @contextmanager
-def _rows(session: Session, before: Callable[[Session], None] | None = None) -> Iterator[Connection]:
-    """A transaction as the region's role; `before` may refuse."""
-    from teledx import bootstrap
-
-    if before:
-        before(session)
-    database = bootstrap.database(session.settings, pool_size=1)
-    try:
+def _rows(session: Session, account: str | None = None) -> Iterator[Connection]:
+    """A transaction as the region's role. Raises `Stop` for an account that the network in force does not have."""
+    with session.database() as database:
+        if account is not None:
+            _require(database, account)
         with database.transaction() as connection:
             yield connection
-    finally:
-        database.close()
 
 
-def _known(account: str) -> Callable[[Session], None]:
-    """Refuses an account that is not in the network in force."""
+def _require(database: Database, account: str) -> None:
+    from storage.network import NetworkRows
 
-    def check(session: Session) -> None:
-        from storage.network import NetworkRows
-        from teledx import bootstrap
-
-        database = bootstrap.database(session.settings, pool_size=1)
-        try:
-            _, network = NetworkRows(database).current()
-            network.account(account)
-        except KeyError:
-            known = ", ".join(a.id for a in network.accounts)
-            message = f"The network in force has no account '{account}'."
-            raise Stop(Exit.NOT_FOUND, message, f"It has: {known}.") from None
-        except LookupError as error:
-            message = str(error).partition(";")[0].capitalize()
-            raise Stop(Exit.FAILED, f"{message}.", "Apply one: teledx network apply FILE") from None
-        finally:
-            database.close()
-
-    return check
+    try:
+        _, network = NetworkRows(database).current()
+        network.account(account)
+    except KeyError:
+        known = ", ".join(a.id for a in network.accounts)
+        message = f"The network in force has no account '{account}'."
+        raise Stop(Exit.NOT_FOUND, message, f"It has: {known}.") from None
+    except LookupError:
+        raise Stop(Exit.FAILED, "No network is in force.", "Apply one: teledx network apply FILE") from None
 
 
 def _make_buckets(session: Session) -> list[str]:
     """Every zone's bucket, and each partner's if a network is in force; returns their names."""
     from storage.network import NetworkRows
-    from teledx import bootstrap
+    from teledx.bootstrap import REGION_ZONES
 
-    s3 = bootstrap.s3(session.settings)
-    zones = list(bootstrap.REGION_ZONES)
+    zones = list(REGION_ZONES)
     if session.settings.database_url.get_secret_value():
-        database = bootstrap.database(session.settings, pool_size=1)
-        try:
-            zones += [p.bucket for p in NetworkRows(database).current()[1].partners]
-        except LookupError:
-            session.out.note(
-                "No network is in force yet: run `teledx migrate --buckets` again after `network apply`."
-            )
-        finally:
-            database.close()
+        with session.database() as database:
+            try:
+                zones += [p.bucket for p in NetworkRows(database).current()[1].partners]
+            except LookupError:
+                session.out.note(
+                    "No network is in force: run `teledx migrate --buckets` again after `network apply`."
+                )
     for zone in zones:
-        s3.ensure_bucket(zone)
-    return [s3.settings.bucket(zone) for zone in zones]
+        session.store.ensure_bucket(zone)
+    return [session.store.settings.bucket(zone) for zone in zones]
 
 
 def _secret(value: object) -> str | None:
