@@ -124,6 +124,21 @@ def database(postgres: PostgresServer) -> Iterator[TestDatabase]:
 
 
 @pytest.fixture
+def database_factory(postgres: PostgresServer) -> Iterator[Callable[[], TestDatabase]]:
+    """As many fresh databases as a test asks for."""
+    made: list[TestDatabase] = []
+
+    def make() -> TestDatabase:
+        made.append(postgres.new_database())
+        return made[-1]
+
+    yield make
+    postgres.start()
+    for database in made:
+        postgres.drop(database)
+
+
+@pytest.fixture
 def each_database(each_postgres: PostgresServer) -> Iterator[TestDatabase]:
     """A fresh database on each PostgreSQL."""
     yield from _fresh(each_postgres)

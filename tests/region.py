@@ -51,14 +51,15 @@ class Region:
         with self.rows.transaction() as connection:
             network.apply(connection, sample_network(), "tests")
         networks = NetworkRows(self.rows)
-        for zone in (*bootstrap.REGION_ZONES, *(p.bucket for p in networks.current()[1].partners)):
+        self.zones = (*bootstrap.REGION_ZONES, *(p.bucket for p in networks.current()[1].partners))
+        for zone in self.zones:
             self.s3.ensure_bucket(zone)
-        keyring = Keyring("k1", {"k1": secrets.token_bytes(32)})
+        self.keyring = Keyring("k1", {"k1": secrets.token_bytes(32)})
         self.child = Child()
         self.parts = Parts(
             database=self.rows,
             s3=self.s3,
-            vault=PatientVault(self.rows, keyring, bootstrap.derive),
+            vault=PatientVault(self.rows, self.keyring, bootstrap.derive),
             network=networks,
             child=self.child,
             is_workday=is_chinese_workday,
