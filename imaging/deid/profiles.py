@@ -144,6 +144,7 @@ class Profile:
     codes: tuple[tuple[str, str], ...]
     rules: Mapping[int, Action] = field(repr=False)
     roles: Mapping[int, str] = field(repr=False)
+    basic: Mapping[int, str] = field(repr=False)
     shifts: bool
     cleans: bool
 
@@ -212,6 +213,7 @@ def profile(name: str) -> Profile:
         codes=tuple(_CODES[column] for column in ("basic", *sorted(options))),
         rules=rules,
         roles=roles,
+        basic={int(r.tag, 16): r.actions["basic"] for r in table() if len(r.tag) == 8 and "x" not in r.tag},
         shifts="retain-longitudinal-modified-dates" in options,
         cleans="clean-descriptors" in options,
     )

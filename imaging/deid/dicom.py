@@ -1,0 +1,186 @@
+"""De-identifying one DICOM data set or file by a profile; the bytes of pixels go through as they stand."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import mmap
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import dcmread
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
+from pydicom.uid import ExplicitVRLittleEndian
+
+from cases.errors import Quarantine
+from cases.ports import PatientKey
+from imaging.deid import objects, part10, pixels, profiles, reading
+from imaging.deid.elements import Damaged, DataSet, Element, Encoding, Reader, Value, Writer
+from imaging.deid.known import KnownIdentity, from_data_set
+from imaging.deid.profiles import Action, Profile
+from imaging.deid.rules import Execution, insert, value_of
+from imaging.ocr import Engine
+
+_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+_REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
+_CODE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileDone:
+    """A file that came out: its derived UIDs, its digest, and how often each action fell."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_uid: str
+    series_uid: str
+    transfer_syntax_uid: str
+    size: int
+    sha256: str
+    actions: Mapping[str, int]
+    blanked_rows: int = 0
+
+
+def deidentify_file(
+    source: Path,
+    target: Path,
+    key: PatientKey,
+    known: KnownIdentity,
+    profile: str | Profile = "network",
+    *,
+    engine: Engine | None = None,
+) -> FileDone:
+    """Writes the de-identified `source` to `target`, which must not be there yet; the same bytes in every run.
+
+    :param known: what is known besides this file's own headers (`known.from_order`).
+    :param engine: reads text in pictures that may show some; without one, such files are withheld.
+    :raises Quarantine: `file-damaged`, `format-unknown`, `uid-invalid`, `reading-loss`, `pixels-doubtful`,
+        `read-limit`. Then nothing is at `target`.
+    :raises imaging.deid.objects.LeftOut: if the object stays behind by design.
+    """
+    chosen = profiles.profile(profile) if isinstance(profile, str) else profile
+    buffer = _mapped(source)
+    head = part10.read_head(buffer)
+    elements = _parsed(buffer, head)
+    kind = objects.judge(elements)
+    _complete_uids(elements, head)
+    known = known.union(from_data_set(elements))
+    looked = pixels.treat(source, elements, head, kind, known, engine)
+    counts = transform(elements, key, known, chosen)
+    sop_class = value_of(elements, _SOP_CLASS)
+    begin = part10.written_head(sop_class, value_of(elements, _SOP_INSTANCE), looked.transfer_syntax)
+    try:
+        chunks: Iterable[Value] = Writer(head.encoding).chunks(elements)
+        size, sha256 = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
+    except Damaged as damage:
+        raise Quarantine("file-damaged", str(damage)) from damage
+    return FileDone(
+        sop_class_uid=sop_class,
+        sop_instance_uid=value_of(elements, _SOP_INSTANCE),
+        study_uid=value_of(elements, _STUDY),
+        series_uid=value_of(elements, _SERIES),
+        transfer_syntax_uid=looked.transfer_syntax,
+        size=size,
+        sha256=sha256,
+        actions=dict(sorted(counts.items())),
+        blanked_rows=looked.blanked_rows,
+    )
+
+
+def deidentify_dataset(
+    dataset: Dataset, key: PatientKey, known: KnownIdentity, profile: str | Profile = "network"
+) -> Dataset:
+    """A new data set, de-identified; `dataset` stays as it was. Its pixels are not looked at: files' are.
+
+    :raises Quarantine: `reading-loss` if the reading would lose something.
+    """
+    chosen = profiles.profile(profile) if isinstance(profile, str) else profile
+    written = DicomBytesIO()
+    written.is_little_endian, written.is_implicit_VR = True, False
+    write_dataset(written, dataset)
+    encoding = Encoding(explicit=True)
+    elements = Reader(memoryview(written.getvalue()), 0, encoding).read()
+    transform(elements, key, known.union(from_data_set(elements)), chosen)
+    body = b"".join(Writer(encoding).chunks(elements))
+    sop = value_of(elements, _SOP_CLASS), value_of(elements, _SOP_INSTANCE)
+    return dcmread(io.BytesIO(part10.written_head(*sop, ExplicitVRLittleEndian) + body))
+
+
+def transform(elements: DataSet, key: PatientKey, known: KnownIdentity, profile: Profile) -> Counter[str]:
+    """Treats a data set in place by the profile, says in it what was done, and counts the actions.
+
+    :raises Quarantine: `reading-loss`.
+    """
+    before = reading.needed(elements)
+    execution = Execution(key=key, known=known, profile=profile)
+    execution.run(elements)
+    for element in _statement(profile):
+        insert(elements, element)
+    if profile.rules.get(0x00101010) is Action.AGE:
+        reading.require(before, reading.needed(elements), age=execution.age)
+    return execution.counts
+
+
+def _statement(profile: Profile) -> tuple[Element, ...]:
+    """What the output says of itself (PS3.15 E.1.1, PS3.3 C.7.1.1)."""
+    codes = [
+        [
+            Element(_CODE, "SH", code.encode("ascii")),
+            Element(_SCHEME, "SH", b"DCM"),
+            Element(_MEANING, "LO", meaning.encode("ascii")),
+        ]
+        for code, meaning in profile.codes
+    ]
+    return (
+        Element(_REMOVED, "CS", b"YES"),
+        Element(_METHOD, "LO", profile.method.encode("ascii")),
+        Element(_METHOD_CODES, "SQ", b"", codes),
+        Element(_TEMPORAL, "CS", b"MODIFIED" if profile.shifts else b"REMOVED"),
+    )
+
+
+def _parsed(buffer: memoryview, head: part10.Head) -> DataSet:
+    try:
+        if head.deflated:
+            return Reader(memoryview(part10.inflated(buffer[head.start :])), 0, head.encoding).read()
+        return Reader(buffer, head.start, head.encoding).read()
+    except Damaged as damage:
+        raise Quarantine("file-damaged", str(damage)) from damage
+
+
+def _complete_uids(elements: DataSet, head: part10.Head) -> None:
+    if not value_of(elements, _SOP_INSTANCE) and head.sop_instance:
+        insert(elements, Element(_SOP_INSTANCE, "UI", head.sop_instance.encode("ascii", "replace")))
+    for tag, name in ((_SOP_CLASS, "SOP class"), (_SOP_INSTANCE, "SOP instance")):
+        if not value_of(elements, tag):
+            raise Quarantine("uid-invalid", f"the file has no {name} UID")
+
+
+def _write(target: Path, begin: bytes, chunks: Iterable[Value]) -> tuple[int, str]:
+    """Writes and digests in one pass; leaves nothing behind if it fails."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with target.open("xb") as stream:
+            for piece in itertools.chain((begin,), chunks):
+                stream.write(piece)
+                digest.update(piece)
+                size += len(piece)
+    except FileExistsError:
+        raise
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return size, digest.hexdigest()
+
+
+def _mapped(source: Path) -> memoryview:
+    """The file's bytes without reading them all; the map goes when the last slice of it does."""
+    with source.open("rb") as stream:
+        if source.stat().st_size == 0:
+            raise Quarantine("file-damaged", "the file is empty")
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
