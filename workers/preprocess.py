@@ -30,8 +30,7 @@ def preprocess(work: Work, tools: Tools) -> Done:
     files = Files(Received.model_validate(work.documents["receive"]), tools.objects, tools.scratch)
     found = survey(files, lambda path, name: slides.judge(work, tools, path, name))
     _require_images(work, found)
-    if found.instances:
-        identity.check(work.order.patient, found.instances)
+    _compare_identity(work, found)
     grouped = study.group(found.instances)
     study.require_complete(grouped.studies)
     judged = [*found.slides, *_dicom_slides(work, tools, found, grouped.studies)]
@@ -66,6 +65,17 @@ def _require_images(work: Work, found: Survey) -> None:
     if not seen & set(service.modalities) or (found.slides and service.family != "slides"):
         takes, are = ", ".join(service.modalities), ", ".join(sorted(seen))
         raise Quarantine("service-mismatch", f"{service.id} takes {takes}; the files are {are}")
+
+
+def _compare_identity(work: Work, found: Survey) -> None:
+    """Every image shows the order's patient. A slide's instances often name nobody: its label speaks for it."""
+    patient = work.order.patient
+    whole = [i for i in found.instances if i.modality == "SM"]
+    others = [i for i in found.instances if i.modality != "SM"]
+    if others:
+        identity.check(patient, others)
+    if whole:
+        identity.check(patient, whole, at_least=0)
 
 
 def _dicom_slides(

@@ -86,7 +86,7 @@ def _match_images_again(work: Work, tools: Tools) -> None:
     _hold(named == kept, "the kept files are not those of the order")
     files = Files(received, tools.objects, tools.scratch)
     seen = []
-    for series in (s for st in found.studies for s in st.series):
+    for series in (s for st in found.studies for s in st.series if s.modality != "SM"):
         middle = study.representative(series)
         with files.here(middle.file, middle.member) as path:
             seen.append(inspect(path, file=middle.file, member=middle.member))
