@@ -61,7 +61,9 @@ def compare(lines: tuple[Line, ...], order: SlideLine, *, names: tuple[str, ...]
     number, rest = _number(cleaned, order.pathology_number)
     if number == "unreadable" and not any(line.barcode or line.confidence >= CERTAIN for line in cleaned):
         return Comparison(number="unreadable", block="unreadable", stain="unreadable")
-    return Comparison(number=number, block=_block(rest, order), stain=_stain(rest, order.stain))
+    # What is built like a block may be a piece of a number that could not be read.
+    block = _block(rest, order, shapes=number != "unreadable")
+    return Comparison(number=number, block=block, stain=_stain(rest, order.stain))
 
 
 def _without(line: Line, names: tuple[str, ...]) -> Line:
@@ -143,19 +145,15 @@ def _is_date(text: str) -> bool:
     return bool(re.fullmatch(r"(?:19|20)?\d\d[-\s./]?(?:0[1-9]|1[0-2])[-\s./]?(?:0[1-9]|[12]\d|3[01])", text))
 
 
-def _block(lines: tuple[Line, ...], order: SlideLine) -> Part:
+def _block(lines: tuple[Line, ...], order: SlideLine, *, shapes: bool) -> Part:
     wanted = _bare(order.block)
     likely = [f"[{re.escape(_LOOKALIKES[c])}]" if c in _LOOKALIKES else re.escape(c) for c in wanted]
     before = r"(?<![A-Z0-9.])" if wanted[:1].isascii() else ""
     after = r"(?![0-9])" if wanted[-1:].isdigit() else r"(?![A-Z])"
-    expected = re.compile(before + r"0*-?".join(likely) + after) if wanted else re.compile(r"(?!)")
+    expected = re.compile(before + r"0*[-. ]?".join(likely) + after) if wanted else re.compile(r"(?!)")
     seen = [line for line in lines if line.barcode or line.confidence >= 0.5]
-    others = {
-        o
-        for line in seen
-        if line.barcode or line.confidence >= CERTAIN
-        for o in _other_blocks(line.text, order)
-    }
+    certain = [line for line in seen if line.barcode or line.confidence >= CERTAIN]
+    others = {o for line in certain for o in _other_blocks(line.text, order, shapes=shapes)}
     if any(expected.search(_without_stain(line.text, order.stain, wanted)) for line in seen):
         return "matches"
     return "differs" if others else "unreadable"
@@ -172,11 +170,11 @@ def _without_stain(text: str, stain: str, block: str) -> str:
     return text
 
 
-def _other_blocks(text: str, order: SlideLine) -> set[str]:
-    """Blocks that the label names for certain: after the word itself, or a letter and a number like the ordered one."""
+def _other_blocks(text: str, order: SlideLine, *, shapes: bool) -> set[str]:
+    """Blocks that a text names: after the word itself, or (`shapes`) a letter and a number like the ordered one."""
     wanted = _bare(order.block)
     found = {_bare(m.group(1)) for m in _BLOCK_KEYWORD.finditer(text) if m.group(1)}
-    if re.fullmatch(r"[A-Z]\d{1,2}", wanted):
+    if shapes and re.fullmatch(r"[A-Z]\d{1,2}", wanted):
         found |= {
             m.group()
             for m in re.finditer(r"(?<![A-Z0-9.-])[A-Z]\d{1,2}(?![0-9])", text)

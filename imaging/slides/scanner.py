@@ -1,4 +1,4 @@
-"""Which scanner made a slide and when, for the figures of equipment use; read while the slide is still in the region."""
+"""Which scanner made a slide and when, for the figures of equipment use; read while it is still in the region."""
 
 from __future__ import annotations
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tifffile
 
 from cases.order import SlideLine
 from teledx.samples.slide import make_slide
@@ -57,3 +59,8 @@ def line() -> Callable[..., SlideLine]:
         )
 
     return make
+
+
+def pages_of(opened: tifffile.TiffFile) -> list[Any]:
+    """The pages as another reader sees them."""
+    return list(opened.pages)
