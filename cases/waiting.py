@@ -48,7 +48,8 @@ def waits_for(
     state: str, situation: str = "", *, reason_code: str | None = None, partner: tuple[str, str] = ("", "")
 ) -> tuple[str, str]:
     """Why a case in `state` waits, in English and Chinese; `partner` is the reading hospital's name in both."""
-    row = WAITING.get((state, situation)) or WAITING.get(("*", situation)) or WAITING[state, ""]
+    ways = ((state, situation), ("*", situation), (state, ""), ("*", ""))
+    row = next(WAITING[way] for way in ways if way in WAITING)
     reason = REASONS.get(reason_code or "")
     what, todo = (reason.what, reason.todo) if reason else ("", "")
     what_zh, todo_zh = (reason.what_zh, reason.todo_zh) if reason else ("", "")
