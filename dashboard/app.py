@@ -1,0 +1,139 @@
+"""The pages' entry: `streamlit run dashboard/app.py`. It is told two addresses by the environment, and nothing else."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import streamlit as st
+
+from dashboard import cases_page, figures_page, look, operator_page, submit_page, worklist_page
+from dashboard.client import Away, Refused, Side, sign_in
+from dashboard.here import Here
+from dashboard.texts import LANGUAGES, Language, text
+
+# side -> the environment variable with its gateway's address, and the address without one
+ADDRESSES: Mapping[Side, tuple[str, str]] = {
+    "region": ("TELEDX_GATEWAY_URL", "http://127.0.0.1:8080"),
+    "partner": ("TELEDX_PARTNER_GATEWAY_URL", "http://127.0.0.1:8081"),
+}
+
+Page = Callable[[Here], None]
+# page -> its icon and what draws it
+PAGES: Mapping[str, tuple[str, Page]] = {
+    "cases": ("folder_open", cases_page.page),
+    "submit": ("upload", submit_page.page),
+    "worklist": ("list_alt", worklist_page.page),
+    "figures": ("monitoring", figures_page.page),
+    "quarantine": ("shield", operator_page.quarantine),
+    "failed": ("replay", operator_page.failed),
+}
+# role -> its pages, the first is where it begins
+PAGES_OF: Mapping[str, tuple[str, ...]] = {
+    "clinic": ("cases", "submit"),
+    "reader": ("worklist",),
+    "manager": ("figures", "cases"),
+    "operator": ("quarantine", "failed", "cases", "figures"),
+}
+
+
+def addresses(environment: Mapping[str, str]) -> dict[Side, str]:
+    """Where the two gateways are."""
+    return {side: environment.get(name) or otherwise for side, (name, otherwise) in ADDRESSES.items()}
+
+
+def main() -> None:
+    """Draw the page that was asked for, or the sign-in."""
+    st.set_page_config(page_title="teledx", page_icon=":material/radiology:", layout="wide")
+    look.dress()
+    language = _language()
+    told = addresses(os.environ)
+    if "gateway" not in st.session_state:
+        st.navigation([st.Page(lambda: _sign_in(told, language), title="teledx")], position="hidden").run()
+        return
+    here = Here(
+        gateway=st.session_state["gateway"],
+        me=st.session_state["me"],
+        network=st.session_state["network"],
+        language=language,
+        region_url=told["region"],
+    )
+    _signed_in(here)
+
+
+def _signed_in(here: Here) -> None:
+    names = PAGES_OF[here.me["role"]]
+    pages = {
+        name: st.Page(
+            partial(PAGES[name][1], here),
+            title=here.t(f"page.{name}"),
+            icon=f":material/{PAGES[name][0]}:",
+            url_path=name,
+            default=name == names[0],
+        )
+        for name in names
+    }
+    st.session_state["pages"] = pages
+    chosen = st.navigation(list(pages.values()))
+    with st.sidebar:
+        _who(here)
+    chosen.run()
+
+
+def _who(here: Here) -> None:
+    look.brand(here.t("product"))
+    look.person(here.named(here.me), here.known("role", here.me["role"]), here.named(here.me["organisation"]))
+    _switch(here.language)
+    if st.button(here.t("signout"), icon=":material/logout:", type="tertiary"):
+        here.gateway.close()
+        kept = st.session_state["language"]
+        st.session_state.clear()
+        st.session_state["language"] = kept
+        st.rerun()
+
+
+def _language() -> Language:
+    """The language chosen; before that the browser's."""
+    if "language" not in st.session_state:
+        st.session_state["language"] = "en" if (st.context.locale or "zh").startswith("en") else "zh"
+    return st.session_state["language"]
+
+
+def _switch(language: Language) -> None:
+    others = [code for code in LANGUAGES if code != language]
+    for code in others:
+        if st.button(LANGUAGES[code], icon=":material/translate:", type="tertiary", key=f"language-{code}"):
+            st.session_state["language"] = code
+            st.rerun()
+
+
+def _sign_in(told: dict[Side, str], language: Language) -> None:
+    _, middle, _ = st.columns([1, 1.1, 1])
+    with middle:
+        look.gap()
+        look.title(text("product", language), under=text("product.what", language))
+        with st.form("sign-in"):
+            token = st.text_input(
+                text("signin.token", language), type="password", help=text("signin.hint", language)
+            ).strip()
+            if st.form_submit_button(text("signin.go", language), type="primary", width="stretch") and token:
+                _try(told, token, language)
+        _switch(language)
+
+
+def _try(told: dict[Side, str], token: str, language: Language) -> None:
+    try:
+        gateway, me = sign_in(told, token)
+        network = gateway.network()
+    except Away:
+        look.note(text("away", language), "warn")
+    except Refused as refused:
+        look.note(text("signin.refused", language) if refused.status == 401 else refused.message, "bad")
+    else:
+        st.session_state.update(gateway=gateway, me=me, network=network)
+        st.rerun()
+
+
+if __name__ == "__main__":
+    main()

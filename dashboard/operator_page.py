@@ -1,0 +1,125 @@
+"""Operators decide about what was set aside, and run again what failed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import streamlit as st
+
+from dashboard import look
+from dashboard.acting import act, ask_why, say, told
+from dashboard.client import Json
+from dashboard.here import Here
+
+HELD = "held"
+
+
+def quarantine(here: Here) -> None:
+    """The list of what a person must look at, or one of them."""
+    chosen = st.session_state.get(HELD)
+    if chosen is None:
+        look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
+        say()
+        with told(here):
+            _list(here)
+        return
+    if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
+        _leave()
+    say()
+    with told(here):
+        _one(here, chosen)
+
+
+def _leave() -> None:
+    st.session_state.pop(HELD, None)
+    st.rerun()
+
+
+def _list(here: Here) -> None:
+    found = here.gateway.quarantine()
+    if not found:
+        look.note(here.t("quarantine.empty"), "good")
+    for thing in found:
+        held_id = thing["case_id"] or thing["drop"]
+        with st.container(border=True):
+            words, button = st.columns([9, 1], vertical_alignment="center")
+            with words:
+                look.row(
+                    (held_id, here.organisation(thing["clinic"])),
+                    (here.moment(thing["since"]), here.t("since")),
+                    (here.named(thing["reason"], "what"), thing["reason"]["detail"]),
+                    _chips(here, thing),
+                )
+            if button.button(here.t("open"), key=f"held-{held_id}"):
+                st.session_state[HELD] = held_id
+                st.rerun()
+
+
+def _chips(here: Here, thing: Json) -> list[look.Markup]:
+    chips = [look.chip(here.known("stage", thing["stage"]))] if thing["stage"] else []
+    if thing["priority"] and thing["priority"] != "routine":
+        chips.append(
+            look.chip(here.known("priority", thing["priority"]), look.PRIORITY_TONES[thing["priority"]])
+        )
+    return chips
+
+
+def _one(here: Here, held_id: str) -> None:
+    thing = here.gateway.quarantined(held_id)
+    reason = thing["reason"]
+    look.title(held_id, _chips(here, thing), here.organisation(thing["clinic"]))
+    look.note(here.named(reason, "what") + ("\n" + reason["detail"] if reason["detail"] else ""), "warn")
+    look.note(here.named(reason, "todo"), head=here.t("todo"))
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        look.heading(here.t("cases.way"))
+        rows = [(here.moment(m["happened_at"]), here.named(m, "what")) for m in reversed(thing["timeline"])]
+        look.table((here.t("since"), ""), rows)
+    with right:
+        look.heading(here.t("case"))
+        look.facts(
+            [
+                (here.t("since"), here.moment(thing["since"])),
+                (here.t("quarantine.stage"), here.known("stage", thing["stage"]) if thing["stage"] else ""),
+                (here.t("accession"), thing["accession_number"]),
+                (here.t("quarantine.phone"), thing["clinic_phone"]),
+            ]
+        )
+        _decide(here, held_id, "release", here.gateway.release_quarantined)
+        _decide(here, held_id, "reject", here.gateway.reject_quarantined)
+
+
+def _decide(here: Here, held_id: str, verb: str, deed: Callable[[str, str], Json]) -> None:
+    def go(why: str) -> None:
+        if act(here, lambda: deed(held_id, why), here.t("quarantine.done")):
+            _leave()
+
+    ask_why(here, verb, here.t(f"quarantine.{verb}"), here.t(f"quarantine.{verb}.hint"), go)
+
+
+def failed(here: Here) -> None:
+    """Stage runs that ended in a defect, each with a way to run it again."""
+    look.title(here.t("page.failed"), under=here.t("failed.hint"))
+    say()
+    with told(here):
+        found = here.gateway.failed()
+        if not found:
+            look.note(here.t("failed.empty"), "good")
+        for run in found:
+            with st.container(border=True):
+                words, button = st.columns([8, 2], vertical_alignment="center")
+                stage = here.known("stage", run["stage"])
+                with words:
+                    look.row(
+                        (run["case_id"], here.t("case")),
+                        (here.moment(run["ended_at"]), stage),
+                        (
+                            run["error"],
+                            here.t("failed.run", run_id=run["run_id"], stage=stage, attempt=run["attempt"]),
+                        ),
+                        (),
+                    )
+                if button.button(here.t("failed.replay"), key=f"run-{run['run_id']}"):
+                    act(here, partial(here.gateway.replay, run["run_id"]), here.t("failed.replayed"))
+                    st.rerun()
