@@ -20,8 +20,8 @@ from gateway.shapes import (
     CaseState,
     RouteDecision,
     RouteShown,
-    SlideLine,
-    StudyLine,
+    SlideShown,
+    StudyShown,
 )
 from gateway.signin import Caller, Signed
 from storage import audit, cases, listing, readings, signing
@@ -107,12 +107,12 @@ def _contents(document: dict[str, Any] | None) -> dict[str, Any]:
     found = Preprocessed.model_validate(document)
     return {
         "slides": tuple(
-            SlideLine(format=s.format, mpp=s.mpp, width=s.levels[0][0], height=s.levels[0][1], label=s.label)
+            SlideShown(format=s.format, mpp=s.mpp, width=s.levels[0][0], height=s.levels[0][1], label=s.label)
             for s in found.slides
             if s.levels
         ),
         "studies": tuple(
-            StudyLine(
+            StudyShown(
                 modalities=tuple(sorted({x.modality for x in study.series})),
                 series=len(study.series),
                 instances=sum(len(x.instances) for x in study.series),

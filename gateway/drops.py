@@ -126,6 +126,8 @@ def resume(asking: Signed, drop_id: str) -> NewDrop:
             files[name], etags = (told, {}) if done else _still_open(s3, key, told)
             shown.append(_file_links(s3, parts, key, name, files[name], etags=etags, done=done))
         uploads.replace_files(connection, drop_id, files)
+        if upload.completed_at is None:
+            uploads.carry_on(connection, drop, parts.upload_lifetime)
     expires = datetime.now(UTC) + parts.upload_lifetime
     return NewDrop(drop=drop.id, prefix=drop.prefix, expires_at=expires, files=tuple(shown))
 

@@ -26,7 +26,9 @@ def api() -> str:
         own = [route for route in DOORS[side] if route not in BOTH]  # type: ignore[index]
         sections.append(_doors(title, own, (side,)))
     routes = {route: None for side in DOORS.values() for route in side}
-    models = sorted({model for route in routes for model in _models_of(route)}, key=lambda m: m.__name__)
+    models = sorted(
+        {model for route in routes for model in _models_of(route)}, key=lambda m: (m.__name__, m.__module__)
+    )
     return "\n".join([*sections, "## Shapes\n", *(_shape(model) for model in models)])
 
 

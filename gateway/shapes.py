@@ -122,7 +122,7 @@ class ReportLine(Shape):
     reader_organisation: OrganisationName
 
 
-class SlideLine(Shape):
+class SlideShown(Shape):
     format: str
     mpp: tuple[float, float] | None
     width: int
@@ -130,7 +130,7 @@ class SlideLine(Shape):
     label: str
 
 
-class StudyLine(Shape):
+class StudyShown(Shape):
     modalities: tuple[str, ...]
     series: int
     instances: int
@@ -150,8 +150,8 @@ class CaseDetail(CaseLine):
     legs: tuple[LegTime, ...]
     reason: ReasonShown | None = None
     report: ReportLine | None = None
-    slides: tuple[SlideLine, ...] = ()
-    studies: tuple[StudyLine, ...] = ()
+    slides: tuple[SlideShown, ...] = ()
+    studies: tuple[StudyShown, ...] = ()
     remarks: tuple[Remark, ...] = ()
 
 
@@ -166,6 +166,7 @@ class RouteDecision(Shape):
     partner_name_zh: str
     rule: str
     reasons: tuple[str, ...]
+    reasons_zh: tuple[str, ...] = ()
     alternatives: tuple[Alternative, ...]
     due_at: datetime
     decided_at: datetime

@@ -94,3 +94,28 @@ def complete(connection: Connection, drop_id: str) -> None:
         "UPDATE vault.drops SET last_seen_at = clock_timestamp() WHERE id = %s AND state = 'arriving'",
         (drop_id,),
     )
+
+
+def give_up(connection: Connection, patience: timedelta) -> int:
+    """Reject the drops whose upload nobody carried on for `patience` after its links ran out; returns how many.
+
+    The inbox's own watch cannot: it sees a drop only once a file of it has arrived.
+    """
+    rows = connection.execute(
+        "SELECT d.id, u.files FROM vault.drops d JOIN vault.upload u ON u.drop_id = d.id"
+        " WHERE d.state = 'arriving' AND u.completed_at IS NULL AND d.last_seen_at < clock_timestamp() - %s"
+        " ORDER BY d.id FOR UPDATE OF d SKIP LOCKED",
+        (patience,),
+    ).fetchall()
+    for row in rows:
+        drops.reject(connection, row["id"], "files-missing", missing=sorted(row["files"]))
+    return len(rows)
+
+
+def carry_on(connection: Connection, drop: Drop, lifetime: timedelta) -> None:
+    """New links were given out: the drop's patience begins when they run out."""
+    connection.execute(
+        "UPDATE vault.drops SET last_seen_at = greatest(last_seen_at, clock_timestamp() + %s)"
+        " WHERE id = %s AND state = 'arriving'",
+        (lifetime, drop.id),
+    )

@@ -17,7 +17,7 @@ import structlog
 from imaging.deid import keys
 from queues import broker
 from queues.timers import Duty
-from storage import readings
+from storage import readings, uploads
 from storage.database import Database
 from storage.drops import CHANNEL as INBOX
 from storage.network import NetworkRows
@@ -121,6 +121,12 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         with parts.database.transaction() as connection:
             readings.expire_leases(connection)
 
+    def give_up(_payload: str) -> None:
+        with parts.database.transaction() as connection:
+            uploads.give_up(connection, timedelta(seconds=parts.limits.arrival_patience))
+        # What a clinic began long ago and may still carry on is aborted much later than our own.
+        reaper.abort_uploads(parts.s3, ("inbox",), older=timedelta(days=7))
+
     return (
         Duty("inbox", settings.inbox_poll_seconds, lambda clinic: intake.scan(parts, clinic or None), channel=INBOX),
         Duty("clear inbox", 2.0, clear),
@@ -128,6 +134,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         Duty("reading leases", 15.0, expire),
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
         Duty("stale uploads", 3600.0, lambda _: reaper.abort_uploads(parts.s3, zones)),
+        Duty("broken-off drops", 600.0, give_up),
     )
 
 

@@ -36,3 +36,8 @@ def test_every_door_says_what_it_does():
     for routes in (*DOORS.values(), BOTH):
         for route in routes:
             assert (route.endpoint.__doc__ or "").strip().endswith("."), route.path
+
+
+def test_no_two_shapes_have_one_name():
+    names = re.findall(r"^### (\w+)$", PAGE, re.MULTILINE)
+    assert len(names) == len(set(names))

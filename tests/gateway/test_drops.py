@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+from datetime import timedelta
 
 import httpx
 import pytest
 
 from gateway.app import create
-from storage import drops
+from storage import drops, uploads
 from storage.s3 import MIB
 from tests.gateway.conftest import clients, parts_of, serving
 from tests.storage.filled import order
@@ -176,3 +177,23 @@ def test_a_drop_shows_what_is_missing_and_why_it_was_rejected(region, at_region)
 def test_the_schema_of_an_order_is_published(at_region):
     schema = at_region("").get("/api/order.schema.json").json()
     assert {"patient", "files", "consent"} <= set(schema["required"])
+
+
+def test_an_upload_that_nobody_carries_on_is_rejected_with_what_is_missing(small_parts, region):
+    chen = small_parts("chen")
+    left, carried_on = (
+        chen.post("/api/drops", json=told({"small.dcm": b"abc"})).json()["drop"] for _ in range(2)
+    )
+    with region.transaction() as connection:
+        assert uploads.give_up(connection, timedelta(minutes=30)) == 0, "its links hold for a day"
+        connection.execute("UPDATE vault.drops SET last_seen_at = clock_timestamp() - interval '31 minutes'")
+    chen.get(f"/api/drops/{carried_on}/upload").raise_for_status()
+    with region.transaction() as connection:
+        assert uploads.give_up(connection, timedelta(minutes=30)) == 1
+    shown = chen.get(f"/api/drops/{left}").json()
+    assert (shown["state"], shown["reason"]["code"], shown["missing"]) == (
+        "rejected",
+        "files-missing",
+        ["small.dcm"],
+    )
+    assert chen.get(f"/api/drops/{carried_on}").json()["state"] == "arriving"
