@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from teledx.commands import cases, diagnosis, drops, network, operating, programs, reading, setup
+from teledx.commands import cases, diagnosis, drops, keys, network, operating, programs, reading, setup
 from teledx.commands.exits import Exit
 from teledx.commands.faults import said
 from teledx.commands.output import Out
@@ -27,6 +27,7 @@ COMMANDS: tuple[Command, ...] = (
     *reading.COMMANDS,
     *operating.COMMANDS,
     *setup.COMMANDS,
+    *keys.COMMANDS,
     *network.COMMANDS,
     *diagnosis.COMMANDS,
     *programs.COMMANDS,

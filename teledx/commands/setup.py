@@ -1,11 +1,10 @@
-"""What is done once, before there is a gateway to ask: schema, buckets, keys, access tokens."""
+"""What is done before there is a gateway to ask: schema, buckets, access tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,30 +54,6 @@ def migrate(
     words = [f"Applied {', '.join(applied)}." if applied else "The schema is the newest already."]
     words += [f"Buckets: {', '.join(made)}."] if buckets else []
     session.out.answer({"applied": list(applied), "buckets": made}, "\n".join(words))
-
-
-def keys_new(
-    session: Session,
-    folder: Annotated[Path | None, typer.Option("--folder", help="Where, if not in TELEDX_KEYRING.")] = None,
-) -> None:
-    """Make a keyring of one new key, unless there is one: from it all pseudonyms, dates and UIDs are derived.
-
-    Copy the folder to the backup at once (docs/operations.md): without its key no report can be returned.
-    """
-    from teledx import bootstrap
-
-    target = folder or session.settings.keyring
-    if target is None:
-        session.settings.needed("keyring")
-        return
-    existed = (target / "current").exists()
-    bootstrap.new_keyring(target)
-    words = (
-        f"There is a keyring in {target} already; nothing changed."
-        if existed
-        else f"A new keyring is in {target}."
-    )
-    session.out.answer({"folder": str(target), "new": not existed}, words)
 
 
 def token_issue(
@@ -201,12 +176,6 @@ COMMANDS = (
         run=migrate,
         panel="Setting up",
         examples=("teledx migrate", "teledx migrate --buckets"),
-    ),
-    Command(
-        words="keys new",
-        run=keys_new,
-        panel="Setting up",
-        examples=("teledx keys new", "teledx keys new --folder /etc/teledx/keys"),
     ),
     Command(
         words="token issue",

@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
@@ -21,9 +21,11 @@ from gateway.serve import server
 from storage import accounts
 from teledx import bootstrap, settings
 from teledx.cli import build
-from tests.region import Region
 from tests.servers.object_store import ObjectStore
 from tests.servers.postgres import TestDatabase
+
+if TYPE_CHECKING:
+    from tests.region import Region
 
 ROOT = Path(__file__).parents[2]
 
@@ -76,6 +78,8 @@ def run(*words: object, stdin: str | None = None, token: str | None = None) -> A
 @pytest.fixture
 def region(database: TestDatabase, object_store: ObjectStore, tmp_path: Path) -> Iterator[Region]:
     """A region on real servers, worked by the test itself."""
+    from tests.region import Region
+
     region = Region(database, object_store, tmp_path / "scratch")
     yield region
     region.close()

@@ -1,6 +1,5 @@
-"""`migrate`, `keys new`, `token`: what is done before there is a gateway to ask."""
+"""`migrate` and `token`: what is done before there is a gateway to ask."""
 
-import stat
 from pathlib import Path
 
 import psycopg
@@ -49,23 +48,6 @@ def test_a_database_that_does_not_let_us_in_is_away_and_its_password_is_not_show
     assert answer.code == 6
     assert "TELEDX_OWNER_DATABASE_URL" in answer.err
     assert "hush" not in answer.out + answer.err
-
-
-def test_a_keyring_is_made_once_readable_by_us_alone(teledx, tmp_path):
-    folder = tmp_path / "keys"
-    assert teledx("keys", "new", "--folder", folder, "--json").json == {"folder": str(folder), "new": True}
-    key = (folder / "k1.key").read_text()
-    assert teledx("keys", "new", "--folder", folder, "--json").json["new"] is False
-    assert (folder / "k1.key").read_text() == key
-    assert stat.S_IMODE((folder / "k1.key").stat().st_mode) == 0o600
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-
-
-def test_without_a_place_for_the_keys_it_says_which_setting_is_missing(teledx, monkeypatch):
-    monkeypatch.delenv("TELEDX_KEYRING", raising=False)
-    answer = teledx("keys", "new")
-    assert answer.code == 2
-    assert "TELEDX_KEYRING" in answer.err
 
 
 def test_an_issued_token_signs_its_account_in_until_it_is_revoked(teledx, region, environment, gateways):

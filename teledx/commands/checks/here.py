@@ -76,9 +76,9 @@ def keyring(examined: Examined) -> Iterator[Finding]:
             "keyring", said, "Restore it from the backup; only a new region makes one: teledx keys new"
         )
         return
-    open_files = [path.name for path in (folder, *folder.iterdir()) if path.stat().st_mode & _OTHERS]
+    open_files = [path.name for path in (folder, *folder.glob("*.key")) if path.stat().st_mode & _OTHERS]
     if open_files:
-        yield wrong("keyring", f"others can read {', '.join(open_files)}", f"chmod -R go= {folder}")
+        yield wrong("keyring's files", f"others can read {', '.join(open_files)}", f"chmod -R go= {folder}")
     yield from _lost_keys(examined, ring)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
 import pika
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from cases.errors import TeledxError
 from cases.stages import LANES
@@ -64,12 +67,15 @@ def token(examined: Examined) -> Iterator[Finding]:
 def _broker(url: str) -> Finding:
     host = urlsplit(url).hostname or "?"
     what = f"broker {host}"
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it would log is what we are about to say
     try:
         parameters = pika.URLParameters(url)
-        parameters.socket_timeout = parameters.blocked_connection_timeout = ANSWER_SECONDS
+        parameters.socket_timeout = parameters.stack_timeout = parameters.blocked_connection_timeout = (
+            ANSWER_SECONDS
+        )
         parameters.connection_attempts = 1
         connection = pika.BlockingConnection(parameters)
-    except (pika.exceptions.AMQPError, OSError, ValueError) as error:
+    except (AMQPError, AMQPConnectorException, OSError, ValueError) as error:
         said = f"does not let us in ({type(error).__name__})"
         return wrong(what, said, "Check TELEDX_BROKER_URLS, the server, and the account's rights.")
     try:
@@ -85,7 +91,7 @@ def _has_queue(connection: pika.BlockingConnection, name: str) -> bool:
     channel = connection.channel()
     try:
         channel.queue_declare(name, passive=True)
-    except pika.exceptions.ChannelClosedByBroker:
+    except ChannelClosedByBroker:
         return False
     channel.close()
     return True
