@@ -1,10 +1,126 @@
-"""preprocess: read every byte once, judge what the drop holds, and compare it with the order."""
+"""deidentify: what may leave the region, proved by a second pass that shares no code with the first.
+
+Instances go through the killable child in batches; slides are composed inside the store; the order becomes a brief.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from cases.documents import Deidentified, InstanceFound, Preprocessed, Received, StoredObject
+from cases.ports import PatientKey
+from imaging.deid import brief
+from imaging.deid.known import KnownIdentity, from_order
+from imaging.dicom.study import representative
 from storage.transition import Done
+from workers.deidentify_slides import folder, identity_values, slides
+from workers.files import Files
+from workers.native import Treated, treat
 from workers.parts import Tools, Work
+from workers.pictures import PNG
+
+DICOM = "application/dicom"
+PROFILE = "network"
+# Instances in one call of the child, and seconds that the call may take.
+BATCH = 16
+BATCH_SECONDS = 300.0
+PARALLEL = 2
+PREVIEWS_MAX = 24
 
 
 def deidentify(work: Work, tools: Tools) -> Done:
-    raise NotImplementedError
+    """Raises `Quarantine` (`identity-left`, `reading-loss`, `pixels-doubtful`, `slide-unsafe`, ...)."""
+    key = tools.vault.patient_key(work.case.clinic, work.order.patient.id)
+    known = from_order(work.order)
+    found = Preprocessed.model_validate(work.documents["preprocess"])
+    came_out = _Instances(work, tools, key, known).treat_all(found)
+    whole = slides(work, tools, key, identity_values(known))
+    files, previews = [*came_out.files, *whole], [*came_out.pictures, *_overviews(work, tools, found)]
+    document = Deidentified(
+        brief=brief.make(
+            work.order,
+            key,
+            known,
+            found,
+            priority=work.case.priority,
+            received_on=work.case.received_at.date(),
+            earlier=work.facts,
+        ),
+        files=tuple(files),
+        previews=tuple(previews),
+        profile=PROFILE,
+        key_id=key.key_id,
+        total_bytes=sum(f.size for f in files),
+    )
+    return Done(document=document, objects=[*files, *previews], note=f"{len(files)} files, key {key.key_id}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _CameOut:
+    """What a batch of instances, or all of them, became: files, and pictures of one instance a series."""
+
+    files: list[StoredObject]
+    pictures: list[StoredObject]
+
+
+class _Instances:
+    """The case's DICOM instances on their way through the child."""
+
+    def __init__(self, work: Work, tools: Tools, key: PatientKey, known: KnownIdentity) -> None:
+        self._tools = tools
+        self._key = key
+        self._known = known
+        received = Received.model_validate(work.documents["receive"])
+        self._files = Files(received, tools.objects, tools.scratch)
+        self._folder = folder(work)
+
+    def treat_all(self, found: Preprocessed) -> _CameOut:
+        series = [s for st in found.studies for s in st.series]
+        instances = [i for s in series for i in s.instances]
+        pictured = {representative(s).sop_instance_uid for s in series[:PREVIEWS_MAX] if s.modality != "SM"}
+        batches = [instances[at : at + BATCH] for at in range(0, len(instances), BATCH)]
+        with ThreadPoolExecutor(PARALLEL, thread_name_prefix="deidentify") as pool:
+            try:
+                done = list(pool.map(lambda batch: self._treat(batch, pictured), batches))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        return _CameOut(
+            files=[f for batch in done for f in batch.files], pictures=[p for batch in done for p in batch.pictures]
+        )
+
+    def _treat(self, batch: Sequence[InstanceFound], pictured: Set[str]) -> _CameOut:
+        """Fetch, treat, write; every file of the batch is off this disk afterwards."""
+        with ExitStack() as here:
+            sources = {i.sop_instance_uid: here.enter_context(self._files.here(i.file, i.member)) for i in batch}
+            pairs = [(source, source.with_name(f"{source.name}.out")) for source in sources.values()]
+            shown = frozenset(path for uid, path in sources.items() if uid in pictured)
+            treated = self._tools.child.run_for(BATCH_SECONDS, treat, pairs, self._key, self._known, shown)
+            return _CameOut(
+                files=[self._keep_file(t) for t in treated if t.done is not None],
+                pictures=[self._keep_picture(t) for t in treated if t.picture is not None],
+            )
+
+    def _keep_file(self, treated: Treated) -> StoredObject:
+        assert treated.done is not None, "only what came out is kept"
+        key = f"{self._folder}/dicom/{treated.done.sop_instance_uid}.dcm"
+        stored = self._tools.objects.upload("deidentified", key, treated.target, DICOM)
+        treated.target.unlink()
+        return stored
+
+    def _keep_picture(self, treated: Treated) -> StoredObject:
+        assert treated.done is not None and treated.picture is not None, "only what came out is shown"
+        key = f"{self._folder}/preview/{treated.done.series_uid}.png"
+        return self._tools.objects.write("deidentified", key, treated.picture, PNG)
+
+
+def _overviews(work: Work, tools: Tools, found: Preprocessed) -> list[StoredObject]:
+    """Pictures of slides for the worklist: they show tissue alone."""
+    shown = [p for p in found.previews if not p.identified]
+    return [
+        tools.objects.copy(p.stored, "deidentified", f"{folder(work)}/preview/{Path(p.stored.key).name}") for p in shown
+    ]

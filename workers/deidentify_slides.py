@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cases.documents import Preprocessed, Received, SlideFound, StoredObject
 from cases.ports import PatientKey
-from imaging.deid import keys
+from imaging.deid.brief import slide_name
+from imaging.deid.known import KnownIdentity
 from imaging.slides import deid
 from imaging.slides.plan import SlidePlan, digest
 from imaging.slides.source import Source
@@ -12,7 +13,21 @@ from workers.files import Files
 from workers.parts import Tools, Work
 from workers.ranged import StoredSource
 
+# Shorter values (block "A1", specimen "B") stand in any file by chance; the directories' allow-list keeps them out.
+SHORTEST_VALUE = {True: 4, False: 2}
 MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
+
+
+def folder(work: Work) -> str:
+    """Where this run's output lies in the zone `deidentified`."""
+    return f"{work.case.id}/deidentify/{work.case.version:03d}"
+
+
+def identity_values(known: KnownIdentity) -> tuple[str, ...]:
+    """The texts that the second pass looks for in a slide's bytes: long enough not to stand there by chance."""
+    texts = (*known.names, *known.people, *known.identifiers, *known.phones, *known.addresses)
+    dates = (f"{d:%Y%m%d}" for d in known.birth_dates)
+    return tuple(v for v in (*texts, *dates) if len(v) >= SHORTEST_VALUE[v.isascii()])
 
 
 def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...]) -> list[StoredObject]:
@@ -46,6 +61,6 @@ def _plan(source: Source, identity_values: tuple[str, ...]) -> SlidePlan:
 
 def _key(work: Work, slide: SlideFound, key: PatientKey) -> str:
     line = next(line for line in work.order.slides if line.file == slide.file)
-    name = keys.token(key.secret, "slide", f"{line.pathology_number}/{line.block}/{line.stain}/{line.number}")
+    name = slide_name(key, line.pathology_number, line.block, line.stain, line.number)
     suffix = "svs" if slide.format == "svs" else "tiff"
-    return f"{work.case.id}/deidentify/{work.case.version:03d}/slide/{name}.{suffix}"
+    return f"{folder(work)}/slide/{name}.{suffix}"

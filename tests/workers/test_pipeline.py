@@ -1,0 +1,134 @@
+"""The whole way: from a clinic's drop to the signed report back under the real name."""
+
+import io
+import json
+from datetime import UTC, datetime
+
+import openslide
+import pydicom
+import pypdf
+import pytest
+
+from cases.documents import ReportBody
+from storage import readings, signing
+from teledx.samples import orders, studies
+from teledx.samples.slide import make_slide
+
+PATIENT = orders.PATIENTS[0]
+AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+BODY = ReportBody(findings="两肺纹理清晰。", conclusion="未见明显异常。")
+
+
+def drop_ct(region, slices=6, clinic="jiangshan", **changes):
+    files = dict(studies.ct_series(PATIENT, slices, station="CT1", at=AT, rows=128))
+    lines = [orders.file_line(name, content) for name, content in files.items()]
+    order = orders.order("ct", PATIENT, lines, accession_number=changes.pop("accession", "CT-1"), **changes)
+    region.drop(clinic, order, files)
+    region.settle()
+    return files
+
+
+def sign(region, reader="lin"):
+    item = region.one("SELECT id FROM work_item WHERE state = 'SCHEDULED'")
+    with region.rows.transaction() as connection:
+        readings.claim(connection, item["id"], reader)
+    with region.rows.transaction() as connection:
+        signing.sign(connection, item["id"], reader, BODY)
+    region.settle()
+
+
+def at_partner(region, bucket, suffix):
+    return {f.key: region.s3.get(bucket, f.key) for f in region.s3.listing(bucket, "") if f.key.endswith(suffix)}
+
+
+def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_real_name(region):
+    files = drop_ct(region)
+    case = region.one("SELECT id, state, partner, reason_code, reason_detail, brief, pseudonym FROM cases")
+    assert case["state"] == "delivered", case
+    arrived = at_partner(region, "partner-yinzhou2", ".dcm")
+    assert len(arrived) == len(files)
+    for content in arrived.values():
+        image = pydicom.dcmread(io.BytesIO(content))
+        assert str(image.PatientName) == image.PatientID == case["pseudonym"]
+        assert image.PatientAge == case["brief"]["age"] == "068Y"
+        assert image.pixel_array.shape == (128, 128)
+        for value in (PATIENT.name, PATIENT.id, "Wang"):
+            assert value.encode() not in content
+            assert value.encode("gb18030") not in content
+    sign(region)
+    assert region.one("SELECT state FROM cases")["state"] == "returned"
+    (paper,) = [f.key for f in region.s3.listing("reports", "") if f.key.endswith(".pdf")]
+    text = "".join(p.extract_text() for p in pypdf.PdfReader(io.BytesIO(region.s3.get("reports", paper))).pages)
+    assert PATIENT.name in text.replace(" ", "")
+    assert "未见明显异常" in text.replace("\n", "")
+    (resource,) = [f.key for f in region.s3.listing("reports", "") if f.key.endswith(".json")]
+    assert json.loads(region.s3.get("reports", resource))["resourceType"] in ("DiagnosticReport", "Bundle")
+
+
+def test_a_slide_reaches_the_reader_without_label_and_returns(region, tmp_path):
+    path = tmp_path / "a.svs"
+    make_slide(path, size=40_000_000, pathology_number="S26-1", block="A1", stain="HE", patient_name="Wang Xiuying")
+    content = path.read_bytes()
+    line = orders.slide_line("a.svs", pathology_number="S26-1", block="A1", stain="HE")
+    order = orders.order(
+        "histology", PATIENT, [orders.file_line("a.svs", content)], accession_number="S-1", slides=[line]
+    )
+    region.drop("jiangshan", order, {"a.svs": content})
+    region.settle()
+    case = region.one("SELECT state, partner, reason_code, reason_detail, brief FROM cases")
+    assert case["state"] == "delivered", case
+    ((key, arrived),) = at_partner(region, f"partner-{case['partner']}", ".svs").items()
+    assert b"Wang" not in arrived
+    assert b"S26-1" not in arrived
+    (tmp_path / "b.svs").write_bytes(arrived)
+    with openslide.OpenSlide(tmp_path / "b.svs") as after, openslide.OpenSlide(path) as before:
+        assert after.dimensions == before.dimensions
+        assert set(after.associated_images) <= {"thumbnail"}
+        where = ((1000, 1000), 0, (256, 256))
+        assert after.read_region(*where).tobytes() == before.read_region(*where).tobytes()
+    assert case["brief"]["slides"][0]["name"] in key
+    sign(region, "wang" if case["partner"] == "beijing-pathology" else "gu")
+    assert region.one("SELECT state FROM cases")["state"] == "returned"
+
+
+def test_earlier_examinations_are_told_by_their_interval(region):
+    drop_ct(region)
+    later = datetime(2027, 5, 22, 9, 30, tzinfo=UTC)
+    image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=later)
+    order = orders.order("ct", PATIENT, [orders.file_line("b.dcm", image)], accession_number="CT-2")
+    region.drop("jiangshan", order, {"b.dcm": image})
+    region.settle()
+    brief = region.one("SELECT brief FROM cases ORDER BY received_at DESC LIMIT 1")["brief"]
+    assert [e["days_before"] for e in brief["earlier"]] == [183]
+
+
+def test_the_same_patient_has_one_pseudonym_and_another_clinics_same_number_another(region):
+    drop_ct(region)
+    drop_ct(region, accession="CT-2")
+    drop_ct(region, clinic="xianxiang")
+    rows = region.fetch("SELECT clinic, pseudonym FROM cases")
+    mine = {r["pseudonym"] for r in rows if r["clinic"] == "jiangshan"}
+    theirs = {r["pseudonym"] for r in rows if r["clinic"] == "xianxiang"}
+    assert len(mine) == len(theirs) == 1
+    assert mine != theirs
+
+
+def test_a_stat_case_is_delivered_before_an_older_backlog(region):
+    for number in range(3):
+        image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)
+        order = orders.order("ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number=f"R-{number}")
+        region.drop("jiangshan", order, {"a.dcm": image})
+    image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)
+    stat = orders.order("ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number="S-0", priority="stat")
+    region.drop("jiangshan", stat, {"a.dcm": image})
+    region.settle()
+    first = region.fetch("SELECT c.priority FROM milestone m JOIN cases c ON c.id = m.case_id WHERE m.name = 'delivered' ORDER BY m.id")
+    assert first[0]["priority"] == "stat"
+
+
+@pytest.mark.parametrize("zone", ["identified", "deidentified", "reports"])
+def test_every_object_of_ours_belongs_to_a_case(region, zone):
+    drop_ct(region)
+    sign(region)
+    claimed = {r["key"] for r in region.fetch("SELECT key FROM object WHERE zone = %s AND claimed_at IS NOT NULL", zone)}
+    assert {f.key for f in region.s3.listing(zone, "")} == claimed
