@@ -25,7 +25,7 @@ from gateway.shapes import (
 )
 from gateway.signin import Caller, Signed
 from storage import audit, cases, listing, readings, signing
-from storage.cases import UnknownCase
+from storage.cases import Case, UnknownCase
 from storage.database import Connection
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
@@ -125,7 +125,7 @@ def _contents(document: dict[str, Any] | None) -> dict[str, Any]:
 def acknowledge(asking: Signed, case_id: str, body: Acknowledge) -> CaseState:
     """Acknowledge the report by name: whoever is signed in has seen it. Doing it twice is doing it once."""
     with asking.transaction() as connection:
-        case = asking.case(connection, case_id, "report.acknowledge", lock=True)
+        case = _requested(asking, asking.case(connection, case_id, "report.acknowledge", lock=True))
         if case.state != "acknowledged":
             case = cases.move(connection, case_id, "acknowledged", actor=asking.who.account)
             asking.audit(connection, "report.acknowledge", case_id)
@@ -135,12 +135,21 @@ def acknowledge(asking: Signed, case_id: str, body: Acknowledge) -> CaseState:
 def cancel(asking: Signed, case_id: str, body: Why) -> CaseState:
     """Withdraw a case: whatever waits for it stops, and a reader who holds it is told."""
     with asking.transaction() as connection:
-        asking.case(connection, case_id, "case.cancel", lock=True)
+        _requested(asking, asking.case(connection, case_id, "case.cancel", lock=True))
         case = cases.move(connection, case_id, "cancelled", actor=asking.who.account)
         readings.cancel_open(connection, case_id)
         audit.remark(connection, asking.who, "case.cancel", case_id, body.why)
         asking.audit(connection, "case.cancel", case_id)
     return CaseState(case_id=case_id, state=case.state)
+
+
+def _requested(asking: Caller, case: Case) -> Case:
+    """A laboratory sees the cases that it scanned; it neither ends them nor answers for the requester."""
+    if case.clinic != asking.who.organisation:
+        raise Refusal(
+            403, "requester-only", "Only who requested the case may do this.", "Ask the requesting clinic."
+        )
+    return case
 
 
 def route(asking: Signed, case_id: str) -> RouteShown:

@@ -7,6 +7,9 @@ REQUESTS = "teledx_requests_total"  # method, route, status
 REQUEST_SECONDS = "teledx_request_seconds"  # route
 
 # --- the house, on the region's side alone; read from the rows at each scrape
+READABLE = (
+    "teledx_house_readable"  # 1 if the rows below could be read at this scrape, 0 while the database is away
+)
 BACKLOG = "teledx_backlog_runs"  # lane, standing (waiting: not before its time; running: a worker has it)
 BACKLOG_AGE = "teledx_backlog_oldest_seconds"  # lane; age of the oldest run that has no outcome
 CASES = "teledx_cases"  # state; every case that is not at an end
@@ -20,6 +23,7 @@ WORKLIST = "teledx_worklist_items"  # partner, state; open work items
 HELP: dict[str, str] = {
     REQUESTS: "Requests answered, by method, route template and status.",
     REQUEST_SECONDS: "Time to answer a request, by route template.",
+    READABLE: "Whether the state of the house could be read.",
     BACKLOG: "Stage runs without an outcome, by lane and standing.",
     BACKLOG_AGE: "Age of the oldest stage run without an outcome, by lane.",
     CASES: "Cases that are not at an end, by state.",

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from cases.errors import Transient
 from gateway import metric_names as names
 from gateway.parts import Parts, Side
 from gateway.refusals import Refusal
@@ -55,6 +56,15 @@ class House(Collector):
         return []
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges; while the database is away one that says so, and the process's own counters remain readable."""
+        try:
+            gauges = list(self._read())
+        except Transient:
+            gauges = []
+        yield _gauge(names.READABLE, [], [((), float(bool(gauges)))])
+        yield from gauges
+
+    def _read(self) -> Iterator[GaugeMetricFamily]:
         with self._database.transaction() as connection:
             lanes = figures.lanes(connection)
             states = figures.states(connection)

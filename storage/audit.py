@@ -31,7 +31,7 @@ def rows(
     """The newest rows first: of a case (lists name theirs in the note), of an account, or all."""
     found = connection.execute(
         "SELECT id, at, account, organisation, action, case_id, note FROM audit_log"
-        " WHERE (%(case)s::text IS NULL OR case_id = %(case)s OR %(case)s = ANY(string_to_array(note, ' ')))"
+        " WHERE (%(case)s::text IS NULL OR case_id = %(case)s OR string_to_array(note, ' ') @> ARRAY[%(case)s::text])"
         " AND (%(account)s::text IS NULL OR account = %(account)s)"
         " AND (%(since)s::timestamptz IS NULL OR at >= %(since)s) ORDER BY id DESC LIMIT %(limit)s",
         {"case": case_id, "account": account, "since": since, "limit": limit},

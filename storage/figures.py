@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from cases.milestones import MILESTONES, Milestone
 from cases.states import CASE_ENDED, CASE_OPEN
 from cases.turnaround import LEG_OF_STATE, LEGS
-from storage.database import Connection
+from storage.database import Connection, Row
 
 # A leg is the sum of its visits; a visit runs from a milestone to the next one, and a clock that runs behind the one
 # before it makes no negative visit. The same as `cases.turnaround.legs`, which a test holds it to.
@@ -155,19 +155,24 @@ class Logged:
 
 def logs(connection: Connection, *, days: int, organisation: str | None = None) -> Iterator[Logged]:
     """The cases received in the last `days`, or still open, with their logs."""
-    rows = connection.execute(
+    query = (
         "SELECT c.id, c.service, c.priority, m.name, m.state, m.happened_at FROM cases c"
         " JOIN milestone m ON m.case_id = c.id"
         " WHERE (c.received_at >= clock_timestamp() - make_interval(days => %(days)s) OR NOT c.state = ANY(%(ended)s))"
         " AND (%(organisation)s::text IS NULL OR %(organisation)s IN (c.clinic, c.scanning_site))"
-        " ORDER BY c.id, m.id",
-        {"days": days, "ended": list(CASE_ENDED), "organisation": organisation},
+        " ORDER BY c.id, m.id"
     )
-    for (case_id, service, priority), group in groupby(
-        rows, lambda r: (r["id"], r["service"], r["priority"])
-    ):
-        log = tuple(Milestone(name=r["name"], state=r["state"], at=r["happened_at"]) for r in group)
-        yield Logged(case_id=case_id, service=service, priority=priority, log=log)
+    # A cursor of the server's own: a year of milestones need not fit into this process.
+    with connection.cursor(name="logs") as rows:
+        rows.itersize = 5000
+        rows.execute(query, {"days": days, "ended": list(CASE_ENDED), "organisation": organisation})
+        for (case_id, service, priority), group in groupby(rows, _of_case):
+            log = tuple(Milestone(name=r["name"], state=r["state"], at=r["happened_at"]) for r in group)
+            yield Logged(case_id=case_id, service=service, priority=priority, log=log)
+
+
+def _of_case(row: Row) -> tuple[str, str, str]:
+    return row["id"], row["service"], row["priority"]
 
 
 def station_use(

@@ -205,6 +205,10 @@ CREATE TABLE audit_log (
     note          text NOT NULL DEFAULT ''
 );
 
+CREATE INDEX audit_log_of_case ON audit_log (case_id, id);
+CREATE INDEX audit_log_of_account ON audit_log (account, id);
+CREATE INDEX audit_log_of_list ON audit_log USING gin (string_to_array(note, ' ')); -- a list names its cases there
+
 -- ---------------------------------------------------------------- the vault
 
 -- A clinic's prefix and file names may carry identity, so drops are in the vault.
@@ -230,6 +234,7 @@ CREATE TABLE vault.drops (
     UNIQUE NULLS NOT DISTINCT (prefix, order_etag, order_at)
 );
 CREATE INDEX drops_arriving ON vault.drops (clinic) WHERE state = 'arriving';
+CREATE INDEX drops_quarantined ON vault.drops (ended_at) WHERE state = 'quarantined';
 
 CREATE TABLE vault.case_order (
     case_id          text PRIMARY KEY REFERENCES cases,

@@ -311,3 +311,11 @@ def test_the_clinic_confirms_each_slide_beside_its_label_and_the_case_goes_on(re
 @pytest.mark.parametrize("body", [{"confirmed": [7]}, {"confirmed": [1], "wrong": [1]}])
 def test_an_answer_about_a_slide_that_nobody_asked_about_is_refused(at_region, asked, body):
     assert at_region("chen").post(f"/api/cases/{asked}/labels", json=body).status_code == 422
+
+
+def test_a_laboratory_neither_withdraws_nor_acknowledges_for_the_requester(region, at_region):
+    case_id = received(region, "jiangshan", scanning_site="yinzhou-people")
+    shen = at_region("shen")
+    for deed, body in (("cancel", {"why": "mistake"}), ("acknowledge", {})):
+        refused = shen.post(f"/api/cases/{case_id}/{deed}", json=body)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (403, "requester-only")

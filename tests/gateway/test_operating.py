@@ -186,3 +186,12 @@ def test_a_gateway_without_a_network_says_what_to_do(database, s3):
         answer = httpx.get(f"{url}/readyz")
     assert answer.status_code == 503
     assert "teledx network apply" in answer.json()["network"]
+
+
+def test_metrics_are_readable_while_the_database_is_away_and_say_so(region, at_region, postgres):
+    client = at_region("")
+    assert metrics(client)["teledx_house_readable",] == 1
+    postgres.stop()
+    away = metrics(client)
+    assert away["teledx_house_readable",] == 0
+    assert "teledx_cases_overdue" not in {key[0] for key in away}
