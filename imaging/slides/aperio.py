@@ -11,7 +11,7 @@ import re
 
 from imaging.slides.picture import Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
-from imaging.slides.pyramid import is_level, levels_agree
+from imaging.slides.pyramid import levels_of, shows_slide
 from imaging.slides.source import Source
 from imaging.slides.tiff import damaged, read_tiff
 from imaging.slides.writing import Page
@@ -56,9 +56,9 @@ def plan(source: Source) -> SlidePlan:
     base = pictures[0]
     if not base.tiled:
         raise damaged("the slide's base level is not tiled")
-    levels = (base, *(p for p in pictures[1:] if is_level(p, base)))
+    levels = levels_of(source, pictures, only_reduced=False)
     thumbnails = tuple(
-        p for p in pictures[1:2] if not p.tiled and not p.subfile and levels_agree(source, p, levels)
+        p for p in pictures[1:2] if not p.tiled and not p.subfile and shows_slide(source, p, levels)
     )
     chosen = {p.index for p in (*levels, *thumbnails)}
     dropped = tuple(p for p in pictures if p.index not in chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from imaging.slides.picture import SUB_DIRECTORIES, Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
-from imaging.slides.pyramid import MAX_COMPARED_PIXELS, is_level, levels_agree
+from imaging.slides.pyramid import levels_of
 from imaging.slides.source import Source
 from imaging.slides.tiff import damaged, read_tiff
 from imaging.slides.writing import Page
@@ -26,7 +26,7 @@ def plan(source: Source) -> SlidePlan:
     base = pictures[0]
     if not base.tiled:
         raise damaged("the slide's base level is not tiled")
-    levels = _levels(source, pictures)
+    levels = levels_of(source, pictures, only_reduced=True)
     chosen = {p.index for p in levels}
     dropped = tuple(p for p in pictures if p.index not in chosen)
     pages = tuple(
@@ -42,16 +42,6 @@ def plan(source: Source) -> SlidePlan:
         removed=tuple(f"image ({p.width}x{p.height})" for p in dropped) + _removed_tags(pictures),
         values=tuple(sorted({p.description for p in pictures if 4 <= len(p.description) <= 200})),
     )
-
-
-def _levels(source: Source, pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
-    """The base and every reduced picture of its shape; small ones must show the same as another level."""
-    base = pictures[0]
-    shaped = (base, *(p for p in pictures[1:] if p.reduced and is_level(p, base)))
-    small = [p for p in shaped[1:] if p.width * p.height <= MAX_COMPARED_PIXELS]
-    if len(small) < 2 and base.width * base.height > MAX_COMPARED_PIXELS:
-        return shaped
-    return tuple(p for p in shaped if p is base or p not in small or levels_agree(source, p, shaped))
 
 
 def _removed_tags(pictures: tuple[Picture, ...]) -> tuple[str, ...]:

@@ -55,7 +55,7 @@ def check_tiles(source: Source, picture: Picture) -> int:
         _jpeg_tables(picture.jpeg_tables)
         return _check_jpeg(source, picture)
     if picture.compression in (APERIO_YCC, APERIO_RGB):
-        return _check_each(source, picture, _walk_j2k)
+        return _check_each(source, picture, walk_j2k)
     if picture.compression == RAW:
         return _check_raw(picture)
     if picture.compression in (DEFLATE, OLD_DEFLATE):
@@ -94,6 +94,15 @@ def _check_jpeg(source: Source, picture: Picture) -> int:
                 header = window[start:scan]
             _jpeg_scans(window, scan, end, marks)
     return read
+
+
+def walk_jpeg(content: bytes) -> None:
+    """One JPEG picture from its first byte to its last.
+
+    :raises Quarantine: as `check_tiles`.
+    """
+    scan = _jpeg_header(content, 0, len(content))
+    _jpeg_scans(content, scan, len(content), _markers(content).tolist())
 
 
 def _markers(window: bytes) -> NDArray[np.int64]:
@@ -189,7 +198,7 @@ def _check_each(source: Source, picture: Picture, check: object) -> int:
     return read
 
 
-def _walk_j2k(tile: bytes) -> None:
+def walk_j2k(tile: bytes) -> None:
     """A bare JPEG 2000 codestream: main header, tile-parts by their length, end of codestream."""
     if tile[:4] != b"\xff\x4f\xff\x51":
         raise damaged("a tile is not a JPEG 2000 picture")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, cast
 
 import numpy as np
@@ -14,8 +16,8 @@ from cases.errors import Quarantine
 from imaging.slides.picture import Picture
 from imaging.slides.source import Source
 
-# A level this large is never decoded here, and nothing this large is a label.
-MAX_COMPARED_PIXELS = 24_000_000
+# A level larger than this is never decoded here, and no label is as large.
+MAX_COMPARED_PIXELS = 6_000_000
 _SIDE = 64
 _MEAN_DIFFERENCE, _WORST_DIFFERENCE = 10.0, 48.0
 
@@ -35,32 +37,105 @@ def is_level(picture: Picture, base: Picture) -> bool:
     return factor - least <= max(slack, 0.01 * factor)
 
 
-def levels_agree(source: Source, picture: Picture, levels: tuple[Picture, ...]) -> bool:
-    """Whether `picture` shows what the smallest other level shows; False if none is small enough to be looked at.
+def levels_of(source: Source, pictures: tuple[Picture, ...], *, only_reduced: bool) -> tuple[Picture, ...]:
+    """The base and its smaller levels. One that is small enough to be a label must show what the base shows.
+
+    :param only_reduced: a level says that it is a reduced picture (TIFF 6.0, NewSubfileType).
+    """
+    base = pictures[0]
+    shaped = [p for p in pictures[1:] if is_level(p, base) and (p.reduced or not only_reduced)]
+    small = [p for p in shaped if _area(p) <= MAX_COMPARED_PIXELS]
+    if small:
+        anchor = min(small, key=_area)
+        agreed = _shows_base(source, anchor, base, grid=3) and all(
+            _look_alike(source, p, anchor) for p in small if p is not anchor
+        )
+        foreign = [] if agreed else [p for p in small if not _shows_base(source, p, base, grid=8)]
+        shaped = [p for p in shaped if p not in foreign]
+    return (base, *shaped)
+
+
+def shows_slide(source: Source, picture: Picture, levels: tuple[Picture, ...]) -> bool:
+    """Whether a small `picture` shows what the levels (base first) show; False for one too large to be looked at.
 
     This is how a thumbnail of the tissue is told from a label or a macro image, whatever its tags say.
     """
-    others = [p for p in levels if p.index != picture.index]
-    reference = min(others, key=lambda p: p.width * p.height, default=None)
-    if reference is None or max(p.width * p.height for p in (picture, reference)) > MAX_COMPARED_PIXELS:
+    if _area(picture) > MAX_COMPARED_PIXELS or abs(picture.aspect / levels[0].aspect - 1) > 0.05:
         return False
-    if abs(picture.aspect / reference.aspect - 1) > 0.05:
-        return False
-    apart = np.abs(_seen(source, picture) - _seen(source, reference))
+    smallest = min(levels, key=_area)
+    if _area(smallest) > MAX_COMPARED_PIXELS:
+        return _shows_base(source, picture, levels[0], grid=8)
+    return _look_alike(source, picture, smallest)
+
+
+def _area(picture: Picture) -> int:
+    return picture.width * picture.height
+
+
+def _look_alike(source: Source, one: Picture, other: Picture) -> bool:
+    apart = np.abs(_seen(source, one) - _seen(source, other))
     cells = apart.reshape(8, _SIDE // 8, 8, _SIDE // 8).mean(axis=(1, 3))
     return bool(apart.mean() <= _MEAN_DIFFERENCE and cells.max() <= _WORST_DIFFERENCE)
 
 
 def _seen(source: Source, picture: Picture) -> NDArray[np.float64]:
     """A picture as 64 x 64 grey values."""
+    grey = Image.fromarray(_pixels(source, picture))
+    return np.asarray(grey.resize((_SIDE, _SIDE), Image.Resampling.BOX), dtype=np.float64)
+
+
+def _pixels(source: Source, picture: Picture) -> NDArray[np.uint8]:
+    """A small picture in grey."""
+    with _opened(source) as opened:
+        return _grey(np.asarray(opened.pages[picture.index].asarray()))
+
+
+def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3):
+        raise Quarantine("slide-unsafe", "the slide's pixels are not of eight bits")
+    if pixels.ndim == 3:
+        pixels = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[tifffile.TiffFile]:
+    """The slide opened by tifffile; what its decoders raise becomes damage."""
     try:
         with tifffile.TiffFile(cast(IO[bytes], _Stream(source))) as opened:
-            pixels = opened.pages[picture.index].asarray()
-        grey = Image.fromarray(np.ascontiguousarray(pixels)).convert("L")
+            yield opened
     except (ValueError, RuntimeError, TypeError, KeyError, IndexError, OSError, ImportError) as error:
-        raise Quarantine("file-damaged", "a small picture of the slide cannot be decoded") from error
-    reduced = grey.resize((_SIDE, _SIDE), Image.Resampling.BOX)
-    return np.asarray(reduced, dtype=np.float64)
+        raise Quarantine("file-damaged", "a picture of the slide cannot be decoded") from error
+
+
+def _shows_base(source: Source, picture: Picture, base: Picture, *, grid: int) -> bool:
+    """Whether a small picture shows the base, at `grid` x `grid` tiles spread over it."""
+    columns, rows = -(-base.width // base.tile_width), -(-base.height // base.tile_height)
+    steps = [(2 * i + 1) / (2 * grid) for i in range(grid)]
+    chosen = sorted({(int(rows * y), int(columns * x)) for y in steps for x in steps})
+    small = _pixels(source, picture)
+    apart = []
+    for row, column in chosen:
+        index = row * columns + column
+        if not base.counts[index]:
+            continue
+        top, left = row * base.tile_height, column * base.tile_width
+        tile = _decoded(source, base, index)[: base.height - top, : base.width - left]
+        scale_y, scale_x = picture.height / base.height, picture.width / base.width
+        bottom, right = top + tile.shape[0], left + tile.shape[1]
+        part = small[
+            int(top * scale_y) : int(bottom * scale_y) + 1, int(left * scale_x) : int(right * scale_x) + 1
+        ]
+        apart.append(abs(float(tile.mean()) - float(part.mean())))
+    return bool(apart) and float(np.mean(apart)) <= _MEAN_DIFFERENCE and max(apart) <= _WORST_DIFFERENCE
+
+
+def _decoded(source: Source, base: Picture, index: int) -> NDArray[np.uint8]:
+    content = source.read(int(base.offsets[index]), int(base.counts[index]))
+    with _opened(source) as opened:
+        page = cast(tifffile.TiffPage, opened.pages[base.index])
+        tile, _, _ = page.decode(content, index, jpegtables=base.jpeg_tables or None)
+    return _grey(np.asarray(tile).reshape(base.tile_height, -1, base.bytes_per_pixel))
 
 
 class _Stream(io.RawIOBase):

@@ -17,11 +17,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cases.errors import Quarantine
+from imaging.slides.second_tiles import Walk, left, walk_of
 from imaging.slides.source import Source
 
 Scope = Literal["every", "sampled"]
 MAX_PAGES, MAX_TAGS, MAX_META_BYTES = 64, 64, 256 << 20
-SAMPLED_TILES = 64
+SAMPLED_TILES = 8
 LONGEST_GAP = 4096
 
 # tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
@@ -74,15 +75,11 @@ class _Page:
         return int(value)
 
 
-def left(what: str) -> Quarantine:
-    return Quarantine("identity-left", what)
-
-
 def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles: Scope = "every") -> int:
     """Prove that a slide may leave; returns the bytes read.
 
     :param identity_values: every known identity in every written form; searched in all bytes that are not tiles.
-    :param tiles: `every` walks each tile; `sampled` walks up to 64 per page, where each was walked before.
+    :param tiles: `every` walks each tile; `sampled` walks a few per page, where each was walked before.
     :raises Quarantine: `identity-left` with what was found and where, never the value.
     """
     try:
@@ -293,15 +290,23 @@ def _search(
 def _walk_tiles(source: Source, pages: list[_Page], order: str, scope: Scope) -> int:
     read = 0
     for page in pages:
-        if page.number(order, 259, 1) != 7:
-            continue
-        _only_tables(page.values.get(347, b""))
+        walk = _walk_of(page, order)
         spans = sorted(set(page.tiles))
         step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
         for start, content in _tile_contents(source, spans[::step]):
             read += len(content)
-            _only_picture(content, start)
+            walk(content, f"in the tile at {start}")
     return read
+
+
+def _walk_of(page: _Page, order: str) -> Walk:
+    side = (322, 323) if 322 in page.values else (256, 278)
+    samples = len(page.values.get(258, b"")) // 2
+    return walk_of(
+        page.number(order, 259, 1),
+        tables=page.values.get(347, b""),
+        size=page.number(order, side[0]) * page.number(order, side[1]) * samples,
+    )
 
 
 def _tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
@@ -320,55 +325,3 @@ def _tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tup
         for a, b in spans[at:until]:
             yield a, block[a - start : b - start]
         at = until
-
-
-# A marker in entropy-coded data: neither a stuffed zero, nor a restart, nor a fill byte.
-_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_PICTURE_SEGMENTS = frozenset(b"\xc0\xc1\xc2\xc4\xda\xdb\xdd")
-_ENCODERS = (b"Intel(R) JPEG Library", b"LEAD Technologies Inc.", b"CREATOR: gd-jpeg")
-
-
-def _only_tables(tables: bytes) -> None:
-    if tables and not (tables.startswith(b"\xff\xd8") and tables.endswith(b"\xff\xd9")):
-        raise left("the JPEG tables are more than tables")
-    at = 2
-    while 0 < at < len(tables) - 2:
-        at = _after_segment(tables, at, "in the JPEG tables")
-
-
-def _only_picture(tile: bytes, start: int) -> None:
-    """One JPEG picture from its first byte to its last: headers, scans, end, and zeros at most behind."""
-    where = f"in the tile at {start}"
-    if tile[:2] != b"\xff\xd8":
-        raise left(f"something other than a picture {where}")
-    at = 2
-    while True:
-        kind = tile[at + 1] if at + 1 < len(tile) else 0
-        if kind == 0xD9:
-            break
-        at = _after_segment(tile, at, where)
-        if kind == 0xDA:
-            found = _MARKER.search(tile, at)
-            if found is None:
-                raise left(f"a picture without an end {where}")
-            at = found.start()
-    if len(tile) - at - 2 > 64 or any(tile[at + 2 :]):
-        raise left(f"bytes behind the picture {where}")
-
-
-def _after_segment(content: bytes, at: int, where: str) -> int:
-    if content[at : at + 1] != b"\xff" or at + 4 > len(content):
-        raise left(f"broken JPEG headers {where}")
-    kind, (length,) = content[at + 1], struct.unpack_from(">H", content, at + 2)
-    if kind == 0xFF:
-        return at + 1
-    body = content[at + 4 : at + 2 + length]
-    plain = (
-        kind in _PICTURE_SEGMENTS
-        or (kind == 0xE0 and body.startswith(b"JFIF\0") and length == 16)
-        or (kind == 0xEE and body.startswith(b"Adobe") and length == 14)
-        or (kind == 0xFE and body.startswith(_ENCODERS) and length < 96)
-    )
-    if not plain:
-        raise left(f"a JPEG segment that may hold text (0xFF{kind:02X}) {where}")
-    return at + 2 + length
