@@ -39,23 +39,39 @@ def sample_network() -> str:
 class Region:
     """Everything the region needs, on real servers, without processes of its own."""
 
-    def __init__(self, database: TestDatabase, store: ObjectStore, scratch: Path, *, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        database: TestDatabase,
+        store: ObjectStore,
+        scratch: Path,
+        *,
+        limits: Limits = Limits(),
+        like: Region | None = None,
+    ) -> None:
+        """`like`: `database` is a copy of that region's; its buckets, keys and children are shared with this one."""
+        self.database = database
         self.rows = Database(database.region_url)
         self.rows.open()
-        self.prefix = f"t{next(COUNT)}-{secrets.token_hex(3)}-"
+        self._like = like
+        self.prefix = like.prefix if like else f"t{next(COUNT)}-{secrets.token_hex(3)}-"
         self.s3 = S3(
             S3Settings(
-                url=store.url, access_key=store.access_key, secret_key=store.secret_key, bucket_prefix=self.prefix
+                url=store.url,
+                access_key=store.access_key,
+                secret_key=store.secret_key,
+                bucket_prefix=self.prefix,
             )
         )
-        with self.rows.transaction() as connection:
-            network.apply(connection, sample_network(), "tests")
         networks = NetworkRows(self.rows)
+        if like is None:
+            with self.rows.transaction() as connection:
+                network.apply(connection, sample_network(), "tests")
         self.zones = (*bootstrap.REGION_ZONES, *(p.bucket for p in networks.current()[1].partners))
-        for zone in self.zones:
-            self.s3.ensure_bucket(zone)
-        self.keyring = Keyring("k1", {"k1": secrets.token_bytes(32)})
-        self.child = Child()
+        if like is None:
+            for zone in self.zones:
+                self.s3.ensure_bucket(zone)
+        self.keyring = like.keyring if like else Keyring("k1", {"k1": secrets.token_bytes(32)})
+        self.child = like.child if like else Child()
         self.parts = Parts(
             database=self.rows,
             s3=self.s3,
@@ -66,10 +82,13 @@ class Region:
             scratch=scratch,
             limits=limits,
         )
-        self.runner = Runner(parts=self.parts, leases=Leases(self.rows, limits.heartbeat), owner="worker-of-the-test")
+        self.runner = Runner(
+            parts=self.parts, leases=Leases(self.rows, limits.heartbeat), owner="worker-of-the-test"
+        )
 
     def close(self) -> None:
-        self.child.close()
+        if self._like is None:
+            self.child.close()
         self.rows.close()
 
     def with_limits(self, **changes: float) -> None:

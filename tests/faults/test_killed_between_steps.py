@@ -1,20 +1,27 @@
 """A worker killed (-9) between every two steps of every stage: the case still ends where it should, exactly once, and
 no object is orphaned or overwritten."""
 
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
-from cases.documents import ReportBody
-from storage import readings, runs, signing
+from storage import runs
 from teledx.samples import orders, studies
+from teledx.samples.slide import make_slide
 from tests.faults.counting import Plan, spawn
+from tests.faults.way import MILESTONES, advance_to, next_run, objects, rows, sign, tidy, unfinished_uploads
 from tests.region import Region
-from workers import intake, reaper, rescue
+from tests.servers.postgres import TestDatabase
+from workers import intake, rescue
 
 PATIENT = orders.PATIENTS[0]
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
-STAGES = ("receive", "preprocess", "deidentify", "route", "deliver", "return")
+NUMBER, BLOCK, STAIN = "S26-01234", "A1", "HE"
+STAGES = [
+    *(("ct", stage) for stage in ("receive", "preprocess", "deidentify", "route", "deliver", "return")),
+    *(("slide", stage) for stage in ("deidentify", "deliver")),
+]
 
 
 @pytest.fixture
@@ -25,123 +32,142 @@ def region(database, object_store, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def files():
-    return {
-        "a.dcm": studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT),
-        "b.dcm": studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT),
-    }
+def ct():
+    return {"a.dcm": studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)}
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory):
+    path = tmp_path_factory.mktemp("slide") / "made.svs"
+    told = {"pathology_number": NUMBER, "block": BLOCK, "stain": STAIN, "patient_name": PATIENT.name_latin}
+    return {"a.svs": make_slide(path, size=12_000_000, **told).read_bytes()}
 
 
 def drop(region, files):
     lines = [orders.file_line(name, content) for name, content in files.items()]
-    region.drop("jiangshan", orders.order("ct", PATIENT, lines, accession_number="CT-1"), files)
+    if "a.svs" in files:
+        line = orders.slide_line("a.svs", pathology_number=NUMBER, block=BLOCK, stain=STAIN)
+        order = orders.order("histology", PATIENT, lines, accession_number="P-1", slides=[line])
+    else:
+        order = orders.order("ct", PATIENT, lines, accession_number="CT-1")
+    region.drop("jiangshan", order, files)
     intake.scan(region.parts)
 
 
-def sign(region):
-    """What the reader does between delivery and return."""
-    waiting = region.fetch("SELECT id, partner FROM work_item WHERE state = 'SCHEDULED'")
-    for item in waiting:
+@dataclass(frozen=True)
+class Origin:
+    """A case that stands before a stage: its database, from which every attempt takes a copy, and its buckets."""
+
+    region: Region
+    database: TestDatabase
+    waiting: tuple[str, str, int]
+    before: dict
+    inbox: dict
+
+    @classmethod
+    def before_stage(cls, region, stage):
+        waiting = advance_to(region, stage)
+        inbox = {f.key: region.s3.get("inbox", f.key) for f in region.s3.listing("inbox", "")}
+        region.rows.close()
+        return cls(region, region.database, waiting, objects(region), inbox)
+
+    def plan(self, database, scratch, die_at):
+        case, stage, version = self.waiting
+        return Plan(
+            database_url=database.region_url, s3=self.region.s3.settings, keyring=self.region.keyring, scratch=scratch,
+            case_id=case, stage=stage, case_version=version, die_at=die_at,
+        )  # fmt: skip
+
+    def give_back(self):
+        """The buckets as they were before the stage."""
+        now = objects(self.region)
+        for zone in {zone for zone, _ in now}:
+            self.region.s3.delete(zone, [key for z, key in now.keys() - self.before.keys() if z == zone])
+        kept = {f.key for f in self.region.s3.listing("inbox", "")}
+        self.region.s3.delete("inbox", sorted(kept - self.inbox.keys()))
+        for key in self.inbox.keys() - kept:
+            self.region.s3.replace("inbox", key, self.inbox[key], "application/octet-stream")
+
+
+def attempt(postgres, object_store, origin, scratch, die_at):
+    """Run the stage with a worker that dies at the step, and then as the network goes on: (exit code, steps, seen)."""
+    database = postgres.copy(origin.database)
+    region = Region(database, object_store, scratch, like=origin.region)
+    try:
+        code, steps = spawn(origin.plan(database, scratch, die_at))
         with region.rows.transaction() as connection:
-            readings.claim(connection, item["id"], "lin")
-            signing.sign(connection, item["id"], "lin", ReportBody(findings="未见异常", conclusion="正常"))
-
-
-def next_run(region):
-    """The one run that waits, as (case, stage, version); None if the case is at rest."""
-    rows = region.fetch("SELECT case_id, stage, case_version FROM stage_run WHERE outcome IS NULL")
-    assert len(rows) <= 1, rows
-    return tuple(rows[0].values()) if rows else None
-
-
-def advance_to(region, stage):
-    """Run everything before `stage`."""
-    while (waiting := next_run(region)) is None or waiting[1] != stage:
-        if waiting is None:
-            sign(region)
-            assert next_run(region), "nothing leads to this stage"
-        else:
+            runs.reclaim(connection, lease=-1)
+        if (waiting := next_run(region)) == origin.waiting:
             region.runner.run(*waiting)
-    return waiting
-
-
-def finish(region):
-    """What the rest of the network does after the kill: reclaim, run, sign, until the report is back."""
-    with region.rows.transaction() as connection:
-        runs.reclaim(connection, lease=-1)
-    while waiting := next_run(region):
-        region.runner.run(*waiting)
-        if next_run(region) is None:
-            sign(region)
-    intake.clear(region.rows, region.s3)
-    reaper.reap(region.parts, older=timedelta(seconds=-1))
-
-
-def plan(region, waiting, die_at):
-    return Plan(
-        database_url=region.rows.url, s3=region.s3.settings, keyring=region.keyring, scratch=region.parts.scratch,
-        case_id=waiting[0], stage=waiting[1], case_version=waiting[2], die_at=die_at,
-    )  # fmt: skip
-
-
-def everything(region):
-    """Every object in every bucket, by zone and key, with its ETag."""
-    return {
-        (zone, found.key): found.etag for zone in region.zones if zone != "inbox" for found in region.s3.listing(zone, "")
-    }
-
-
-def check(region, files):
-    case = region.one("SELECT id, state FROM cases")
-    assert case["state"] == "returned"
-    names = [row["name"] for row in region.fetch("SELECT name FROM milestone ORDER BY id")]
-    steps = ["dropped", "received", "preprocessed", "deidentified", "routed", "delivered", "claimed", "reported", "returned"]
-    assert names == steps, "each milestone once, in order"
-    claimed = {(r["zone"], r["key"]) for r in region.fetch("SELECT zone, key FROM object WHERE claimed_at IS NOT NULL")}
-    assert set(everything(region)) == claimed, "no object without its row, no row without its object"
-    assert region.one("SELECT count(*) AS n FROM object WHERE claimed_at IS NULL")["n"] == 0
-    delivered = [key for zone, key in claimed if zone == "partner-yinzhou2" and key.endswith(".dcm")]
-    assert len(delivered) == len(files)
-    assert region.one("SELECT count(*) AS n FROM report_version")["n"] == 1
+        tidy(region)
+        assert not unfinished_uploads(region)
+        there = objects(region)
+        claimed = {(r["zone"], r["key"]) for r in region.fetch("SELECT zone, key FROM object")}
+        assert there.keys() == claimed, "no object without its row, no row without its object"
+        assert origin.before.items() <= there.items(), "what was there was neither overwritten nor deleted"
+        return code, steps, (there, rows(region))
+    finally:
+        region.close()
+        postgres.drop(database)
+        origin.give_back()
 
 
 @pytest.mark.faults
 @pytest.mark.slow
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_worker_killed_between_any_two_steps_changes_nothing(database_factory, object_store, tmp_path, files, stage):
-    """Count the steps of a run that lives, then kill one at each of them, each on a database of its own."""
-    died = 0
-    step = 1
-    while True:
-        region = Region(database_factory(), object_store, tmp_path / f"{stage}-{step}")
-        try:
-            drop(region, files)
-            waiting = advance_to(region, stage)
-            before = everything(region)
-            code, steps = spawn(plan(region, waiting, step))
-            finish(region)
-            check(region, files)
-            after = everything(region)
-            assert before.items() <= after.items(), "what was there was neither overwritten nor deleted"
-        finally:
-            region.close()
-        if steps is not None:
-            assert code == 0
-            break
-        assert code == -9, code
-        died += 1
-        step += 1
-    assert died >= 4, "the stage has steps to die between"
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("files", "stage"), STAGES)
+def test_a_worker_killed_between_any_two_steps_changes_nothing(
+    database, postgres, object_store, tmp_path, request, files, stage
+):
+    """One worker lives, then one dies at each of its steps; every time each row and each object is the same after."""
+    region = Region(database, object_store, tmp_path / "scratch")
+    try:
+        drop(region, request.getfixturevalue(files))
+        origin = Origin.before_stage(region, stage)
+        code, steps, expected = attempt(postgres, object_store, origin, tmp_path / "lives", 0)
+        assert code == 0
+        assert steps >= 4, "the stage has steps to die between"
+        for step in range(1, steps + 1):
+            code, _, seen = attempt(postgres, object_store, origin, tmp_path / f"dies-{step}", step)
+            assert code == -9, f"the worker ended with {code} before step {step} of {steps}"
+            assert seen == expected, f"killed at step {step} of {steps}"
+    finally:
+        region.close()
 
 
 @pytest.mark.faults
-def test_a_case_that_kills_its_worker_three_times_is_set_aside(region, files):
-    drop(region, files)
+@pytest.mark.parametrize("files", ["ct", "slide"])
+def test_a_worker_killed_once_in_every_stage_loses_nothing_of_the_way(region, request, files):
+    drop(region, request.getfixturevalue(files))
+    while (waiting := next_run(region)) or sign(region):
+        if waiting is None:
+            continue
+        plan = Plan(
+            database_url=region.rows.url, s3=region.s3.settings, keyring=region.keyring, scratch=region.parts.scratch,
+            case_id=waiting[0], stage=waiting[1], case_version=waiting[2], die_at=4,
+        )  # fmt: skip
+        assert spawn(plan)[0] == -9
+        region.with_limits(lease=-1)
+        rescue.reclaim(region.parts)
+        if next_run(region) == waiting:
+            region.runner.run(*waiting)
+    tidy(region)
+    assert region.one("SELECT state FROM cases")["state"] == "returned"
+    names = [row["name"] for row in region.fetch("SELECT name FROM milestone ORDER BY id")]
+    assert tuple(names) == MILESTONES, "each milestone once, in order"
+    assert region.one("SELECT count(*) AS n FROM report_version")["n"] == 1
+
+
+@pytest.mark.faults
+def test_a_case_that_kills_its_worker_three_times_is_set_aside(region, ct):
+    drop(region, ct)
     waiting = advance_to(region, "preprocess")
+    plan = Plan(
+        database_url=region.rows.url, s3=region.s3.settings, keyring=region.keyring, scratch=region.parts.scratch,
+        case_id=waiting[0], stage=waiting[1], case_version=waiting[2], die_at=4,
+    )  # fmt: skip
     for _ in range(3):
-        code, _ = spawn(plan(region, waiting, 3))
-        assert code == -9
+        assert spawn(plan)[0] == -9
         region.with_limits(lease=-1)
         rescue.reclaim(region.parts)
     case = region.one("SELECT state, reason_code FROM cases")

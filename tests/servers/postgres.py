@@ -59,9 +59,16 @@ class PostgresServer(Server):
             self.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
             migrate(self.url(TEMPLATE), PASSWORDS)
             self._migrated = True
+        return self._copy(TEMPLATE)
+
+    def copy(self, database: TestDatabase) -> TestDatabase:
+        """A copy of a database as it is now; nobody may be connected to it."""
+        return self._copy(database.name)
+
+    def _copy(self, template: str) -> TestDatabase:
         name = f"teledx_{os.getpid()}_{next(NUMBERS)}"
         self.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
         )
         where = f"{self.host}:{self.port}/{name}"
         return TestDatabase(
