@@ -47,9 +47,10 @@ def return_report(work: Work, tools: Tools) -> Done:
     manifest = _bind(work, tools, signed)
     content = _content(work, signed, manifest)
     folder = f"{work.case.id}/return/{work.case.version:03d}"
-    paper = tools.objects.write("reports", f"{folder}/report.pdf", pdf.render(content), "application/pdf")
+    printed = pdf.render(content)
+    paper = tools.objects.write("reports", f"{folder}/report.pdf", printed, "application/pdf")
     resource = tools.objects.write(
-        "reports", f"{folder}/report.json", fhir.render(content, pdf_sha256=paper.sha256), "application/fhir+json"
+        "reports", f"{folder}/report.json", fhir.document(content, printed), "application/fhir+json"
     )
     site = None if work.case.scanning_site == work.case.clinic else work.case.scanning_site
     recipients = work.network.recipients(work.case.clinic, work.case.service, site)
