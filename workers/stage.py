@@ -84,6 +84,12 @@ class Runner:
 
     def _run_and_commit(self, run: Run, scratch: Path) -> str:
         tools = self._tools(run, scratch)
+        try:
+            return self._commit(run, tools)
+        finally:
+            log.debug("bytes", read=tools.objects.bytes_in, written=tools.objects.bytes_out)
+
+    def _commit(self, run: Run, tools: Tools) -> str:
         if run.stage == "receive":
             return receive.run(self.parts, run, tools)
         done = FUNCTIONS[run.stage](self._load(run), tools)
@@ -91,9 +97,7 @@ class Runner:
             with self.parts.database.transaction() as connection:
                 runs.put_back(connection, run, delay=0, error=done.why, forgive=True)
             return "paused"
-        case = transition.commit(self.parts.database, run, done)
-        log.debug("bytes", read=tools.objects.bytes_in, written=tools.objects.bytes_out)
-        return case.state
+        return transition.commit(self.parts.database, run, done).state
 
     def _tools(self, run: Run, scratch: Path) -> Tools:
         parts = self.parts

@@ -1,0 +1,48 @@
+"""`script/bench [NAME...]`: run the benchmarks named, or all, and write their tables into docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from bench import page
+from bench.sizes import FULL, TINY
+from bench.table import BENCHMARKS
+from teledx import bootstrap
+from teledx.settings import Settings
+
+
+def main(arguments: list[str]) -> int:
+    """Measure; the exit code is 0 if every benchmark came to its end."""
+    listed = "\n".join(f"  {b.name:<10} {b.what}" for b in BENCHMARKS.values())
+    parser = argparse.ArgumentParser(
+        prog="script/bench",
+        description=__doc__,
+        epilog=listed,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which; all unless named")
+    parser.add_argument(
+        "--tiny", action="store_true", help="the smallest sizes, to see that it runs; implies --print"
+    )
+    parser.add_argument(
+        "--print", action="store_true", dest="only_print", help="show the tables, leave the page alone"
+    )
+    told = parser.parse_args(arguments)
+    unknown = [name for name in told.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    bootstrap.logging_to_stderr(Settings(log_level="error"))
+    for name in told.names or BENCHMARKS:
+        began = time.monotonic()
+        content = BENCHMARKS[name].run(TINY if told.tiny else FULL)
+        print(f"{name}, {time.monotonic() - began:.0f} s\n\n{content}", flush=True)
+        if not (told.tiny or told.only_print):
+            page.write(name, content)
+            page.write("machine", page.machine())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,39 @@
+"""How much is measured: `full` for the page, `tiny` to see that a benchmark still runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """Counts of cases, slices and repetitions; pixels a side; bytes of a slide."""
+
+    cases: int
+    profiled: int
+    slices: int
+    rows: int
+    slide: int
+    repeat: int
+    waiting: int
+    stat: int
+    flood: int
+    busy_slide: int
+
+
+FULL = Size(
+    cases=300, profiled=60, slices=300, rows=512, slide=1_000_000_000, repeat=3, waiting=1000, stat=20, flood=150,
+    busy_slide=500_000_000,
+)  # fmt: skip
+TINY = Size(
+    cases=4,
+    profiled=1,
+    slices=3,
+    rows=128,
+    slide=3_000_000,
+    repeat=1,
+    waiting=4,
+    stat=1,
+    flood=2,
+    busy_slide=3_000_000,
+)

@@ -1,0 +1,163 @@
+"""`stat`: a stat case above a thousand waiting routine cases and two busy slides; one clinic beside two that flood."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from bench import page
+from bench.deployment import Deployment, WorkerPlan, deployed
+from bench.drops import Drop, round_robin, slide, small_ct, upload, upload_all
+from bench.sizes import Size
+from cases.errors import Transient
+from workers import intake
+
+WORKERS = (WorkerPlan(name="worker-express", role="express"), WorkerPlan(name="worker-bulk", role="bulk"))
+WAIT_SECONDS = 600.0
+SLIDES = 2
+TIMES_ALLOWED = 2.0
+
+
+def run(size: Size) -> str:
+    """Both measurements, each on fresh servers; returns the page's tables."""
+    return f"{_stat(size)}\n{_fairness(size)}"
+
+
+def _stat(size: Size) -> str:
+    with deployed() as house, tempfile.TemporaryDirectory(prefix="teledx-bench-") as name:
+        load = page.load_now()
+        with house.workers(*WORKERS):
+            _to_worklist(house, "WARM", "stat", 2, house.clinics("ct")[0])
+            idle = _to_worklist(house, "IDLE", "stat", size.stat, house.clinics("ct")[0])
+        clinics = round_robin(house.clinics("ct"), size.waiting)
+        upload_all(house, [small_ct(clinic, f"ROUTINE{n:05d}") for n, clinic in enumerate(clinics, 1)])
+        intake.scan(house.parts)
+        template = slide(house.clinics("histology")[0], "SLIDE0", size.busy_slide, Path(name))
+        with house.workers(*WORKERS), _busy_slides(house, template):
+            house.wait("two busy slides", lambda: _slides_open(house) >= SLIDES, WAIT_SECONDS)
+            before = _waiting(house)
+            busy = _to_worklist(house, "STAT", "stat", size.stat, house.clinics("ct")[0])
+            after, slides = _waiting(house), _slides_open(house)
+    times = page.p95(busy) / page.p95(idle)
+    rows = [
+        ("idle", *_figures(idle)),
+        (f"{before} routine cases waiting, {SLIDES} slides busy", *_figures(busy)),
+    ]
+    said = "kept" if times <= TIMES_ALLOWED else "missed"
+    return (
+        page.table(("a stat case, drop to worklist", "cases", "mean s", "p95 s", "worst s"), rows)
+        + f"\np95 is {times:.2f} times that of the idle system (at most {TIMES_ALLOWED:.0f}: {said})."
+        + f" When the last stat case was on the worklist {after} routine cases still waited and {slides} slides were"
+        + f" under way. Load of the machine before: {load:.1f}.\n"
+    )
+
+
+def _fairness(size: Size) -> str:
+    with deployed() as house:
+        first, second, third = list(house.clinics("ct"))[:3]
+        with house.workers(*WORKERS):
+            _to_worklist(house, "WARM", "routine", 2, third)
+            idle = _to_worklist(house, "ALONE", "routine", size.repeat, third)
+        flood = [
+            small_ct(c, f"FLOOD{n:05d}")
+            for n, c in enumerate(round_robin((first, second), 2 * size.flood), 1)
+        ]
+        upload_all(house, flood)
+        intake.scan(house.parts)
+        house.hold_back()
+        with house.workers(*WORKERS):
+            began = house.release()
+            beside = _to_worklist(house, "THIRD", "routine", size.repeat, third)
+            waited = _waiting(house)
+            house.wait("the flood's end", lambda: _waiting(house) == 0, WAIT_SECONDS)
+            took = time.time() - began
+    rows = [
+        ("idle", *_figures(idle)),
+        (f"two other clinics flood with {size.flood} cases each", *_figures(beside)),
+    ]
+    return (
+        page.table(
+            ("a third clinic's routine case, drop to worklist", "cases", "mean s", "p95 s", "worst s"), rows
+        )
+        + f"\nThe flood took {took:.0f} s; {waited} of its cases still waited when the third clinic's last was ready.\n"
+    )
+
+
+def _to_worklist(house: Deployment, prefix: str, priority: str, count: int, clinic: str) -> list[float]:
+    """One case after the other: seconds from the drop's last byte to the worklist."""
+    seconds = []
+    for number in range(count):
+        drop = small_ct(clinic, f"{prefix}{number:05d}", priority=priority)
+        upload(house, drop)
+        dropped_at = time.time()
+        house.wait("the worklist", partial(_listed, house, drop), WAIT_SECONDS)
+        seconds.append(_listed_at(house, drop) - dropped_at)
+    return seconds
+
+
+def _listed(house: Deployment, drop: Drop) -> bool:
+    return _listed_at(house, drop) > 0
+
+
+def _listed_at(house: Deployment, drop: Drop) -> float:
+    """When the drop's case came onto a worklist, in seconds since 1970; 0 if it has not yet."""
+    rows = house.fetch(
+        "SELECT extract(epoch FROM w.created_at)::float8 AS at FROM work_item w"
+        " JOIN vault.case_order o ON o.case_id = w.case_id WHERE o.accession_number = %s",
+        drop.order.accession_number,
+    )
+    return rows[0]["at"] if rows else 0.0
+
+
+def _waiting(house: Deployment) -> int:
+    """Routine cases (or drops) of small CTs that are not on a worklist yet."""
+    found: int = house.one(
+        "SELECT count(*) FROM stage_run WHERE outcome IS NULL AND lane NOT LIKE 'slides%%'"
+    )
+    return found
+
+
+def _slides_open(house: Deployment) -> int:
+    found: int = house.one(
+        "SELECT count(*) FROM stage_run WHERE outcome IS NULL AND owner IS NOT NULL AND lane = 'slides.standard'"
+    )
+    return found
+
+
+@contextmanager
+def _busy_slides(house: Deployment, template: Drop) -> Iterator[None]:
+    """For the length of the block the house never has fewer than two slides under way or waiting."""
+    stop = threading.Event()
+    dropped = 0
+
+    def top_up() -> None:
+        nonlocal dropped
+        while not stop.wait(0.2):
+            try:
+                ended = house.one(
+                    "SELECT count(*) FROM cases c JOIN work_item w ON w.case_id = c.id WHERE c.family = 'slides'"
+                )
+            except Transient:
+                continue
+            if dropped - ended <= SLIDES:
+                dropped += 1
+                order = template.order.model_copy(update={"accession_number": f"SLIDE{dropped}"})
+                upload(house, replace(template, order=order))
+
+    thread = threading.Thread(target=top_up, name="busy-slides", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(60)
+
+
+def _figures(seconds: list[float]) -> tuple[str, ...]:
+    return str(len(seconds)), f"{page.mean(seconds):.2f}", f"{page.p95(seconds):.2f}", f"{max(seconds):.2f}"
