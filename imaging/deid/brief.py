@@ -64,10 +64,14 @@ def make(
         history=clean(order.history, known).strip(),
         allergies=tuple(clean(a, known) for a in order.allergies),
         first_diagnosis=clean(first.text, known) if first else None,
-        specimens=tuple((keys.token(key.secret, "specimen", s.id), clean(s.description, known)) for s in order.specimens),
+        specimens=tuple(
+            (keys.token(key.secret, "specimen", s.id), clean(s.description, known)) for s in order.specimens
+        ),
         slides=_slides(order, key, found),
         earlier=tuple(
-            EarlierExamination(case_id=e.case_id, service=e.service, days_before=(examined - e.examined_on).days)
+            EarlierExamination(
+                case_id=e.case_id, service=e.service, days_before=(examined - e.examined_on).days
+            )
             for e in earlier
             if e.examined_on <= examined
         ),

@@ -45,12 +45,23 @@ class KnownIdentity:
     def union(self, other: KnownIdentity) -> KnownIdentity:
         """What either knows."""
         return KnownIdentity(
-            **{name: _sorted((*mine, *getattr(other, name))) for name, mine in vars(self).items()}
+            names=_both(self.names, other.names),
+            people=_both(self.people, other.people),
+            identifiers=_both(self.identifiers, other.identifiers),
+            phones=_both(self.phones, other.phones),
+            addresses=_both(self.addresses, other.addresses),
+            places=_both(self.places, other.places),
+            birth_dates=tuple(sorted({*self.birth_dates, *other.birth_dates})),
         )
 
+    def values(self) -> tuple[str, ...]:
+        """Every value but the dates, for searching bytes."""
+        kinds = (self.names, self.people, self.identifiers, self.phones, self.addresses, self.places)
+        return tuple(value for kind in kinds for value in kind)
 
-def _sorted(values: Iterable[object]) -> tuple[object, ...]:
-    return tuple(sorted(set(values)))  # type: ignore[type-var]
+
+def _both(mine: tuple[str, ...], others: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted({*mine, *others}))
 
 
 def _texts(values: Iterable[str | None]) -> tuple[str, ...]:

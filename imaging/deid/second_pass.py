@@ -1,0 +1,298 @@
+"""The independent second pass over a DICOM file that would leave: it believes nothing that the first pass did.
+
+It reads the output with its own reader, holds it against PS3.15 Table E.1-1 and against the source, attribute by
+attribute, and searches all bytes for the identity that it finds in the source and that the order knows. It fails
+closed: what it cannot read, it reports. Findings name attributes and kinds, never values.
+"""
+
+from __future__ import annotations
+
+import bisect
+import functools
+import json
+import mmap
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+from pydicom.datadict import dictionary_VR
+
+from cases.errors import Quarantine
+from imaging.deid.known import KnownIdentity
+from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
+from imaging.deid.second_search import compiled
+
+_NAMES = frozenset({0x00100010, 0x00101001, 0x00101005, 0x00101060})
+_NUMBERS = frozenset({
+    0x00100020, 0x00101000, 0x00080050, 0x00101040, 0x00102154, 0x00080080, 0x00080081, 0x00081040, 0x00380010,
+    0x00101090, 0x00402016, 0x00402017, 0x00400551, 0x00400512,
+})  # fmt: skip
+_META_ALLOWED = frozenset(
+    {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
+)
+_NOT_TEXT = frozenset(
+    (b"DS", b"IS", b"TM", b"AS", b"DA", b"DT", b"UI", b"FD", b"FL", b"SL", b"SS", b"UL", b"US")
+)
+_TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
+_DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
+_PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_STANDARD_ROOT = b"1.2.840.10008."
+# profile | option columns of the table that apply
+_OPTIONS = {
+    "basic": (),
+    "network": ("retain-patient-characteristics", "retain-longitudinal-modified-dates", "clean-descriptors"),
+}
+# sequences that a profile keeps although the basic column empties them: their contents are judged one by one
+_KEPT_SEQUENCES = frozenset({0x00400610, 0x00400555, 0x0040A730, 0x00081111})
+_PATTERNS = (
+    re.compile(rb"(?<![0-9A-Za-z.])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z.])"),
+    re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
+    re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
+)  # fmt: skip
+_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that must not leave: `where` is an attribute `(gggg,eeee)` or a part of the file, `what` its kind."""
+
+    where: str
+    what: str
+
+
+def check(source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network") -> int:
+    """Looks through all of `output`; returns its size in bytes.
+
+    :param source: the file that it was made from; what identifies is read from there afresh.
+    :raises Quarantine: `identity-left`, naming attributes and kinds, never values.
+    """
+    found = findings(source, output, known, shift_days, profile)
+    if found:
+        said = sorted({f"{f.what} in {f.where}" for f in found})
+        more = f" and {len(said) - 8} more" if len(said) > 8 else ""
+        raise Quarantine("identity-left", "; ".join(said[:8]) + more)
+    return output.stat().st_size
+
+
+def findings(
+    source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network"
+) -> tuple[Finding, ...]:
+    """Everything that must not leave. Never raises for what is in the files."""
+    try:
+        result = take_apart(_bytes_of(output), _sequences())
+        original = take_apart(_bytes_of(source), _sequences())
+    except Unreadable as unreadable:
+        return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
+    before = {(seen.path, seen.tag): original.content[seen.start : seen.end] for seen in original.elements}
+    judge = _Judge(original, result, before, shift_days, _rows(profile))
+    return (*judge.head(), *judge.attributes(), *_search(original, result, known))
+
+
+def _bytes_of(path: Path) -> memoryview:
+    with path.open("rb") as stream:
+        if path.stat().st_size == 0:
+            raise Unreadable("the file is empty")
+        return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+@functools.cache
+def _rows(profile: str) -> dict[int, tuple[str, frozenset[str]]]:
+    """By tag: the basic code, and what the profile's option columns say."""
+    raw = json.loads(resources.files("imaging.deid").joinpath("table_e1_1.json").read_text("utf-8"))
+    options = _OPTIONS[profile]
+    return {
+        int(tag, 16): (actions["basic"], frozenset(c for c in options if c in actions))
+        for tag, _, _, actions in raw["rows"]
+        if re.fullmatch(r"[0-9A-F]{8}", tag)
+    }
+
+
+@functools.cache
+def _sequences() -> frozenset[int]:
+    from pydicom._dicom_dict import DicomDictionary
+
+    return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
+
+
+@functools.lru_cache(maxsize=8192)
+def _vr_of(tag: int) -> bytes:
+    try:
+        return dictionary_VR(tag)[:2].encode("ascii")
+    except KeyError:
+        return b"UN"
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Holds an output against the table and against its source, attribute by attribute."""
+
+    original: Body
+    result: Body
+    before: dict[tuple[tuple[int, ...], int], memoryview]
+    shift_days: int
+    rows: dict[int, tuple[str, frozenset[str]]]
+
+    def head(self) -> Iterator[Finding]:
+        if not self.result.preamble_is_blank:
+            yield Finding(where="the preamble", what="bytes")
+        for tag in self.result.meta.keys() - _META_ALLOWED:
+            yield Finding(where=_named(tag), what="a file meta attribute")
+        if self.result.meta.get(0x00020003, b"") == self.original.meta.get(0x00020003, b"-"):
+            yield Finding(where=_named(0x00020003), what="the true UID")
+
+    def attributes(self) -> Iterator[Finding]:
+        uids = {u for s in self.original.elements if self._vr(s) == b"UI" for u in _values(self.original, s)}
+        for seen in self.result.elements:
+            if (what := self._wrong(seen, uids)) is not None:
+                yield Finding(where=_named(seen.tag), what=what)
+
+    @staticmethod
+    def _vr(seen: Seen) -> bytes:
+        return seen.vr if seen.vr not in (b"", b"UN") else _vr_of(seen.tag)
+
+    def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
+        group = seen.tag >> 16
+        if group & 1:
+            return "a private attribute"
+        if group >> 8 in (0x50, 0x60) or seen.tag == 0xFFFCFFFC or (group < 8):
+            return "an attribute of a group that is removed"
+        basic, options = self.rows.get(seen.tag, ("", frozenset()))
+        if basic == "X" and not options:
+            return "an attribute that the table removes"
+        if seen.start == seen.end:
+            return None
+        vr, value = (
+            self._vr(seen),
+            bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b"",
+        )
+        if vr == b"UI":
+            return self._wrong_uid(basic, value, uids)
+        if vr in (b"DA", b"DT") and basic != "D":
+            return self._wrong_date(seen, value)
+        if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and seen.tag != 0x00100010:
+            return "a person's name"
+        if vr in _TEXT and _has_pattern(value):
+            return "a national ID, telephone number or mail address"
+        replaced = (basic and not options and seen.tag not in _KEPT_SEQUENCES) or self._under_dummy(seen)
+        if replaced and vr in (*_TEXT, b"CS", b"AE", b"OB", b"UN") and value.strip(b" \0") not in _DUMMIES:
+            was = self.before.get((seen.path, seen.tag))
+            if was is not None and bytes(was).strip(b" \0") == value.strip(b" \0"):
+                return "the true value"
+        return None
+
+    def _under_dummy(self, seen: Seen) -> bool:
+        for tag in seen.path[::2]:
+            basic, options = self.rows.get(tag, ("", frozenset()))
+            if basic and not options and tag not in _KEPT_SEQUENCES and "U" not in basic:
+                return True
+        return False
+
+    def _wrong_uid(self, basic: str, value: bytes, uids: set[bytes]) -> str | None:
+        for uid in value.rstrip(b" \0").split(b"\\"):
+            if uid.startswith(_STANDARD_ROOT) and not ("U" in basic and uid in uids):
+                continue
+            if "U" in basic and uid and (uid in uids or not uid.startswith(b"2.25.")):
+                return "a true UID"
+        return None
+
+    def _wrong_date(self, seen: Seen, value: bytes) -> str | None:
+        was = self.before.get((seen.path, seen.tag))
+        if was is None or not was.tobytes().strip(b" \0"):
+            return "a date that the source does not have"
+        for now, then in zip(value.split(b"\\"), was.tobytes().split(b"\\"), strict=False):
+            now_day, then_day = _day(now), _day(then)
+            if now_day is None or now.strip(b" \0")[:8] == b"19000101":
+                continue
+            if then_day is None or now_day != then_day + timedelta(days=self.shift_days):
+                return "a date that is not moved by the patient's days"
+        return None
+
+
+def _values(body: Body, seen: Seen) -> list[bytes]:
+    return bytes(body.content[seen.start : seen.end]).rstrip(b" \0").split(b"\\")
+
+
+def _named(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+
+
+def _day(raw: bytes) -> date | None:
+    digits = re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8]
+    try:
+        return datetime.strptime(digits.decode("ascii"), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
+    except ValueError:
+        return None
+
+
+def _has_pattern(value: bytes) -> bool:
+    for pattern in _PATTERNS:
+        for met in pattern.finditer(value):
+            digits = met[0]
+            if len(digits) != 18 or not digits[:17].isdigit() or _check_digit(digits):
+                return True
+    return False
+
+
+def _check_digit(number: bytes) -> bool:
+    total = sum((digit - 48) * weight for digit, weight in zip(number, _WEIGHTS, strict=False))
+    return b"10X98765432"[total % 11] == number[17:].upper()[0]
+
+
+# --- identity anywhere in the bytes
+
+
+def _search(original: Body, result: Body, known: KnownIdentity) -> Iterator[Finding]:
+    names, numbers, days = _identity_of(original)
+    search = compiled(
+        tuple(sorted({*names, *known.names, *known.people})),
+        tuple(sorted({*numbers, *known.identifiers, *known.phones, *known.addresses, *known.places})),
+        tuple(sorted({*days, *known.birth_dates})),
+    )
+    pixels = [(s.start, s.end) for s in result.elements if s.tag in _PIXELS]
+    starts = [s.start for s in result.elements]
+    for start, _ in search.places(result.content, pixels):
+        at = bisect.bisect_right(starts, start) - 1
+        seen = result.elements[at] if at >= 0 else None
+        if seen is None or not seen.start <= start < seen.end:
+            yield Finding(where="bytes between values", what="known identity")
+        elif _Judge._vr(seen) not in _NOT_TEXT and not _is_code(seen):
+            yield Finding(where=_named(seen.tag), what="known identity")
+
+
+def _is_code(seen: Seen) -> bool:
+    """Code values repeat short numbers by chance; the code's meaning beside it is searched."""
+    return seen.tag in (0x00080100, 0x00080102, 0x00080103)
+
+
+def _identity_of(body: Body) -> tuple[set[str], set[str], set[date]]:
+    """Names, numbers and birth dates in a source, in every reading of their bytes that fits."""
+    names: set[str] = set()
+    numbers: set[str] = set()
+    days: set[date] = set()
+    for seen in body.elements:
+        if seen.start == seen.end:
+            continue
+        is_name = _Judge._vr(seen) == b"PN" or seen.tag in _NAMES
+        if is_name or seen.tag in _NUMBERS:
+            raw = re.sub(rb"\x1b[$()-][)(]?[A-Z@]", b"", bytes(body.content[seen.start : seen.end])).strip(
+                b" \0"
+            )
+            into = names if is_name else numbers
+            into.update(part for text in _readings(raw) for part in text.split("\\"))
+        elif seen.tag == 0x00100030 and (day := _day(bytes(body.content[seen.start : seen.end]))):
+            days.add(day)
+    return names, numbers, days
+
+
+def _readings(raw: bytes) -> Iterator[str]:
+    if raw.isascii():
+        yield raw.decode("ascii")
+        return
+    for encoding in ("utf-8", "gb18030", "latin-1"):
+        try:
+            yield raw.decode(encoding)
+        except UnicodeDecodeError:
+            continue

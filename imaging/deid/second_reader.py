@@ -1,0 +1,187 @@
+"""The second pass's own reading of DICOM bytes: a flat stream of elements with their paths.
+
+Shares nothing with the first pass.
+
+Strict: what it cannot read it reports as such, so that nothing passes unread.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_WIDE = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
+_NO_END = 0xFFFFFFFF
+_INFLATED_LIMIT = 1 << 30
+_SYNTAX_IMPLICIT, _SYNTAX_BIG, _SYNTAX_DEFLATED = (
+    b"1.2.840.10008.1.2",
+    b"1.2.840.10008.1.2.2",
+    b"1.2.840.10008.1.2.1.99",
+)
+
+
+class Unreadable(ValueError):
+    """The bytes are not what a DICOM file's are; says where."""
+
+
+class Seen(NamedTuple):
+    """An element: the path of its sequences and item numbers, tag, VR (empty if implicit), where its value stands.
+
+    `nested` elements of sequences come on their own; a sequence itself comes with an empty value.
+    """
+
+    path: tuple[int, ...]
+    tag: int
+    vr: bytes
+    start: int
+    end: int
+
+
+class Body(NamedTuple):
+    """A file taken apart: its bytes (inflated if they were deflated), and its elements. `meta` ones are group 2."""
+
+    content: memoryview
+    meta: dict[int, bytes]
+    preamble_is_blank: bool
+    elements: list[Seen]
+
+
+def take_apart(raw: memoryview, sequences: frozenset[int]) -> Body:
+    """Reads a whole file.
+
+    :param sequences: tags that are sequences where no VR says so.
+    :raises Unreadable: if anything in it cannot be read.
+    """
+    if bytes(raw[128:132]) != b"DICM":
+        raise Unreadable("no DICOM prefix")
+    meta, at = _group_two(raw)
+    syntax = meta.get(0x00020010, b"").rstrip(b" \0")
+    content = raw
+    if syntax == _SYNTAX_DEFLATED:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflated = inflater.decompress(raw[at:], _INFLATED_LIMIT)
+        if not inflater.eof:
+            raise Unreadable("deflated bytes do not end")
+        content, at = memoryview(inflated), 0
+    stream = _Stream(content, at, syntax == _SYNTAX_BIG, sequences)
+    elements = list(stream.walk(explicit=syntax != _SYNTAX_IMPLICIT))
+    return Body(content, meta, not any(raw[:128]), elements)
+
+
+def _group_two(raw: memoryview) -> tuple[dict[int, bytes], int]:
+    at, found = 132, {}
+    while at + 8 <= len(raw) and raw[at] == 2 and raw[at + 1] == 0:
+        tag = 0x00020000 | raw[at + 3] << 8 | raw[at + 2]
+        wide = bytes(raw[at + 4 : at + 6]) in _WIDE
+        size = int.from_bytes(raw[at + 8 : at + 12] if wide else raw[at + 6 : at + 8], "little")
+        begin = at + (12 if wide else 8)
+        if begin + size > len(raw):
+            raise Unreadable("file meta information is cut")
+        found[tag], at = bytes(raw[begin : begin + size]), begin + size
+    return found, at
+
+
+class _Stream:
+    """One pass over a data set. Open sequences and items are kept in a list of ends, not in the call stack."""
+
+    def __init__(self, content: memoryview, at: int, big: bool, sequences: frozenset[int]) -> None:
+        self.content, self.at, self.big = content, at, big
+        self.sequences = sequences
+
+    def _int(self, at: int, size: int) -> int:
+        if at + size > len(self.content):
+            raise Unreadable(f"cut at byte {at}")
+        return int.from_bytes(self.content[at : at + size], "big" if self.big else "little")
+
+    def walk(self, *, explicit: bool) -> Iterator[Seen]:
+        """Every element, in file order."""
+        # one entry per open item or sequence: (is an item, where it ends or None, explicit, path so far)
+        opened: list[tuple[bool, int | None, bool, tuple[int, ...]]] = []
+        path: tuple[int, ...] = ()
+        counts: list[int] = []
+        total = len(self.content)
+        while True:
+            while opened and opened[-1][1] is not None and self.at >= opened[-1][1]:
+                is_item, _, explicit, path = opened.pop()
+                if not is_item:
+                    counts.pop()
+            if self.at >= total or (not opened and not any(self.content[self.at : self.at + 8])):
+                self._only_padding(opened)
+                return
+            tag = self._int(self.at, 2) << 16 | self._int(self.at + 2, 2)
+            if tag in (0xFFFEE00D, 0xFFFEE0DD):
+                is_item = tag == 0xFFFEE00D
+                if not opened or opened[-1][0] is not is_item or opened[-1][1] is not None:
+                    raise Unreadable(f"a stray delimiter at byte {self.at}")
+                _, _, explicit, path = opened.pop()
+                if not is_item:
+                    counts.pop()
+                self.at += 8
+                continue
+            if tag == 0xFFFEE000:
+                if not opened or opened[-1][0]:
+                    raise Unreadable(f"a stray item at byte {self.at}")
+                size = self._int(self.at + 4, 4)
+                self.at += 8
+                opened.append((True, None if size == _NO_END else self.at + size, explicit, path))
+                path = (*path, counts[-1])
+                counts[-1] += 1
+                continue
+            if opened and not opened[-1][0]:
+                raise Unreadable(f"no item at byte {self.at}")
+            seen, sequence, end, inner = self._element(tag, path, explicit)
+            yield seen
+            if sequence:
+                opened.append((False, end, explicit, path))
+                counts.append(0)
+                path, explicit = (*path, tag), inner
+
+    def _only_padding(self, opened: list[tuple[bool, int | None, bool, tuple[int, ...]]]) -> None:
+        if opened:
+            raise Unreadable("a sequence does not end")
+        rest = self.content[self.at :]
+        if any(any(rest[i : i + 65536]) for i in range(0, len(rest), 65536)):
+            raise Unreadable(f"bytes after the data set, from byte {self.at}")
+
+    def _element(
+        self, tag: int, path: tuple[int, ...], explicit: bool
+    ) -> tuple[Seen, bool, int | None, bool]:
+        vr = bytes(self.content[self.at + 4 : self.at + 6]) if explicit else b""
+        if vr and not (vr.isalpha() and vr.isupper()):
+            vr = b""
+        if not vr:
+            size, begin = self._int(self.at + 4, 4), self.at + 8
+        elif vr in _WIDE:
+            size, begin = self._int(self.at + 8, 4), self.at + 12
+        else:
+            size, begin = self._int(self.at + 6, 2), self.at + 8
+        known = tag in self.sequences
+        sequence = vr == b"SQ" or (known and vr in (b"", b"UN")) or (size == _NO_END and vr in (b"", b"UN"))
+        sequence = sequence and tag != 0x7FE00010
+        inner = explicit and vr != b"UN"
+        if sequence:
+            self.at = begin
+            return (
+                Seen(path, tag, b"SQ", begin, begin),
+                True,
+                None if size == _NO_END else begin + size,
+                inner,
+            )
+        if size == _NO_END:
+            end = self._fragments(begin)
+            self.at = end + 8
+            return Seen(path, tag, vr, begin, end), False, None, inner
+        if begin + size > len(self.content):
+            raise Unreadable(f"a value leaves the file at byte {begin}")
+        self.at = begin + size
+        return Seen(path, tag, vr, begin, begin + size), False, None, inner
+
+    def _fragments(self, at: int) -> int:
+        while True:
+            tag = self._int(at, 2) << 16 | self._int(at + 2, 2)
+            if tag == 0xFFFEE0DD:
+                return at
+            if tag != 0xFFFEE000:
+                raise Unreadable(f"no fragment at byte {at}")
+            at += 8 + self._int(at + 4, 4)
