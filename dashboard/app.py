@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 
 import streamlit as st
 
@@ -45,7 +46,9 @@ def addresses(environment: Mapping[str, str]) -> dict[Side, str]:
 
 def main() -> None:
     """Draw the page that was asked for, or the sign-in."""
-    st.set_page_config(page_title="teledx", page_icon=":material/radiology:", layout="wide")
+    st.set_page_config(
+        page_title="teledx", page_icon=str(Path(__file__).with_name("icon.png")), layout="wide"
+    )
     look.dress()
     language = _language()
     told = addresses(os.environ)
@@ -82,7 +85,6 @@ def _signed_in(here: Here) -> None:
 
 
 def _who(here: Here) -> None:
-    look.brand(here.t("product"))
     look.person(here.named(here.me), here.known("role", here.me["role"]), here.named(here.me["organisation"]))
     _switch(here.language)
     if st.button(here.t("signout"), icon=":material/logout:", type="tertiary"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from dashboard import look
+from dashboard.acting import told
 from dashboard.client import Json
 from dashboard.here import Here, size
 
@@ -49,7 +50,8 @@ def _earlier(here: Here, earlier: list[Json]) -> None:
         return
     names: dict[str, str] = {s["id"]: here.named(s) for s in here.network["services"]}
     rows = [
-        (_before(here, e["days_before"]), names.get(str(e["service"]), ""), str(e["case_id"])) for e in earlier
+        (_before(here, e["days_before"]), names.get(str(e["service"]), ""), str(e["case_id"]))
+        for e in earlier
     ]
     look.heading(here.t("brief.earlier"))
     look.table(("", here.t("service"), here.t("case")), rows)
@@ -63,7 +65,7 @@ def _pictures(here: Here, item: Json) -> None:
     look.heading(here.t("brief.images"))
     columns = st.columns(2)
     for place, preview in enumerate(item["previews"]):
-        with columns[place % 2]:
+        with columns[place % 2], told(here):
             look.picture(
                 here.gateway.picture(preview["url"]), f"{here.t('brief.images')} {preview['number']}"
             )

@@ -36,7 +36,7 @@ def show(here: Here, case_id: str) -> None:
         if case["remarks"]:
             look.heading(here.t("cases.remarks"))
             look.table(
-                (here.t("since"), here.t("why")),
+                (here.t("when"), here.t("why")),
                 [(here.moment(r["at"]), r["words"]) for r in case["remarks"]],
             )
         if mine and case["state"] in CANCELLABLE:
@@ -100,7 +100,8 @@ def _forms(here: Here, case_id: str, version: int) -> None:
         if not st.button(here.t("report.fetch"), icon=":material/description:", type="primary"):
             return
         pdf, fhir = here.gateway.report_pdf(case_id), here.gateway.report_fhir(case_id)
-        fetched = st.session_state["report"] = (case_id, version, pdf, fhir)
+        st.session_state["report"] = (case_id, version, pdf, fhir)
+        st.rerun()
     left, right, _ = st.columns([2, 2, 1])
     left.download_button(
         here.t("report.pdf"),
@@ -121,7 +122,7 @@ def _forms(here: Here, case_id: str, version: int) -> None:
 def _way(here: Here, case: Json) -> None:
     look.heading(here.t("cases.way"))
     rows = [(here.moment(m["happened_at"]), here.named(m, "what")) for m in reversed(case["timeline"])]
-    look.table((here.t("since"), ""), rows)
+    look.table((here.t("when"), here.t("what")), rows)
 
 
 def _about(here: Here, case: Json) -> None:

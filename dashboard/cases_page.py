@@ -75,12 +75,13 @@ def _is_sought(line: Json, sought: str) -> bool:
 
 def _tiles(here: Here, found: list[Json]) -> None:
     counts = {name: sum(map(keeps, found)) for name, keeps in FILTERS.items()}
+    asked = sum(c["state"] == "awaiting_clinic" for c in found)
     ready = sum(c["state"] == "returned" for c in found)
     tiles: list[tuple[str, str, look.Tone]] = [
         (here.t("cases.open"), str(counts["cases.open"]), "calm"),
         (here.t("cases.overdue"), str(counts["cases.overdue"]), "bad" if counts["cases.overdue"] else "calm"),
         (here.t("cases.ready"), str(ready), "good" if ready else "calm"),
-        (here.t("state.awaiting_clinic"), str(counts["cases.needs"] - ready), "warn"),
+        (here.t("cases.asked"), str(asked), "warn" if asked else "calm"),
     ]
     look.tiles(tiles if here.me["role"] == "clinic" else tiles[:3])
 

@@ -95,13 +95,14 @@ def steps(names: Sequence[str], reached: int) -> None:
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[int] = ()) -> None:
     """A plain table; the columns in `numbers` (from 0) are set to the right."""
     names = "".join(f"<th{_right(n in numbers)}>{escape(name)}</th>" for n, name in enumerate(head))
-    lines = "".join(
+    body = "".join(
         "<tr>"
         + "".join(f"<td{_right(n in numbers)}>{_cell(cell)}</td>" for n, cell in enumerate(row))
         + "</tr>"
         for row in rows
     )
-    write(f'<table class="tdx-table"><thead><tr>{names}</tr></thead><tbody>{lines}</tbody></table>')
+    top = f"<thead><tr>{names}</tr></thead>" if any(head) else ""
+    write(f'<table class="tdx-table">{top}<tbody>{body}</tbody></table>')
 
 
 def bar(share: float, text: str, tone: Tone = "calm") -> Markup:
@@ -144,14 +145,10 @@ def lines(texts: Iterable[str]) -> None:
     write("<br>".join(escape(text) for text in texts))
 
 
-def brand(name: str) -> None:
-    write(f'<div class="tdx-brand">{escape(name)}</div>')
-
-
 def person(name: str, role: str, organisation: str) -> None:
     """Who is signed in."""
     under = f'<div class="tdx-quiet">{escape(organisation)}</div>'
-    write(f"<div><b>{escape(name)}</b> {chip(role)}</div>{under}")
+    write(f"<div class='tdx-person'><b>{escape(name)}</b> {chip(role)}</div>{under}")
 
 
 def gap() -> None:

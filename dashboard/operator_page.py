@@ -75,7 +75,7 @@ def _one(here: Here, held_id: str) -> None:
     with left:
         look.heading(here.t("cases.way"))
         rows = [(here.moment(m["happened_at"]), here.named(m, "what")) for m in reversed(thing["timeline"])]
-        look.table((here.t("since"), ""), rows)
+        look.table((here.t("when"), here.t("what")), rows)
     with right:
         look.heading(here.t("case"))
         look.facts(

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.gateway.conftest import (
+    _buckets,
     at_partner,
     at_region,
     partner,
@@ -25,6 +26,7 @@ from tests.gateway.conftest import (
 from tests.servers.server import until
 
 __all__ = [
+    "_buckets",
     "at_partner",
     "at_region",
     "partner",
@@ -80,8 +82,15 @@ def answers(url: str) -> bool:
 
 @pytest.fixture
 def enter(browser, dashboard_url: str, token: Callable[[str], str]) -> Iterator[Callable]:
-    """`enter("chen", "zh")`: a browser's page, signed in as that person through the form."""
-    contexts = []
+    """`enter("chen", "zh")`: a browser's page, signed in as that person through the form.
+
+    A page that asks anybody but this machine, or throws, fails the test.
+    """
+    contexts, elsewhere, thrown = [], [], []
+
+    def asked(request):
+        if not request.url.startswith(("http://127.0.0.1:", "data:", "blob:")):
+            elsewhere.append(request.url)
 
     def sign_in(account: str, language: str = "en"):
         context = browser.new_context(
@@ -89,13 +98,17 @@ def enter(browser, dashboard_url: str, token: Callable[[str], str]) -> Iterator[
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
+        page.on("request", asked)
+        page.on("pageerror", lambda error: thrown.append(str(error)))
         page.goto(dashboard_url)
         page.locator("input[type=password]").fill(token(account))
         page.get_by_test_id("stBaseButton-primaryFormSubmit").click()
-        page.locator(".tdx-brand").wait_for()
+        page.locator(".tdx-person").wait_for()
         return page
 
     yield sign_in
     for context in contexts:
         context.close()
+    assert not elsewhere, f"the page asked others: {elsewhere}"
+    assert not thrown, f"the page threw: {thrown}"
