@@ -19,6 +19,8 @@ from storage import figures
 from storage.database import Database
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+# Seconds that a scrape waits for the database: less than Prometheus waits for the scrape.
+PATIENCE = 2.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -65,7 +67,7 @@ class House(Collector):
         yield from gauges
 
     def _read(self) -> Iterator[GaugeMetricFamily]:
-        with self._database.transaction() as connection:
+        with self._database.transaction(timeout=PATIENCE) as connection:
             lanes = figures.lanes(connection)
             states = figures.states(connection)
             circuits = figures.circuits(connection)

@@ -55,14 +55,16 @@ class Database:
         self._pool.close()
 
     @contextmanager
-    def transaction(self, tenant: str = "") -> Iterator[Connection]:
+    def transaction(self, tenant: str = "", *, timeout: float | None = None) -> Iterator[Connection]:
         """A transaction; `tenant` is the organisation that row-level security lets a partner's role see.
+
+        `timeout`: seconds to wait for a connection, those of the pool unless given.
 
         Raises `Transient` if the database is away; the transaction has then left nothing behind, or (if it went away
         during COMMIT) everything: callers repeat only what may be repeated.
         """
         try:
-            with self._pool.connection() as connection, connection.transaction():
+            with self._pool.connection(timeout) as connection, connection.transaction():
                 if tenant:
                     connection.execute("SELECT set_config('teledx.tenant', %s, true)", (tenant,))
                 yield connection

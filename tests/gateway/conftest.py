@@ -49,20 +49,27 @@ def partner(database: TestDatabase) -> Iterator[Database]:
         yield pool
 
 
-@pytest.fixture
-def s3(object_store: ObjectStore, database: TestDatabase) -> S3:
-    """The store under a bucket prefix of this test's own."""
+@pytest.fixture(scope="session")
+def _buckets(object_store: ObjectStore) -> S3:
+    """One set of buckets for the session: making one takes longer than most tests."""
     store = S3(
         S3Settings(
             url=object_store.url,
             access_key=object_store.access_key,
             secret_key=object_store.secret_key,
-            bucket_prefix=f"{database.name.replace('_', '-')}-",
+            bucket_prefix="gateway-",
         )
     )
     for zone in ZONES:
         store.ensure_bucket(zone)
     return store
+
+
+@pytest.fixture
+def s3(_buckets: S3) -> S3:
+    """The store with an empty inbox. Other keys carry the id of a case, which no other test knows."""
+    _buckets.delete("inbox", [found.key for found in _buckets.listing("inbox", "")])
+    return _buckets
 
 
 def parts_of(database: Database, s3: S3, **changes: object) -> Parts:
