@@ -1,4 +1,4 @@
-"""Is this container's program healthy? `healthy.py URL` asks it; `healthy.py fresh GLOB SECONDS` looks at a sign of life.
+"""Is this container's program healthy? `healthy.py URL` asks it; `healthy.py fresh GLOB SECONDS` looks at a file's age.
 
 Run by path and with the standard library alone, so that a look costs the time of starting Python and no more.
 """

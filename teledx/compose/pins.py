@@ -55,7 +55,9 @@ def needed(found: Mapping[str, tuple[Pin, ...]], without: Collection[str] = ()) 
     kept = {name for name, group in found.items() if _asked(group, PROJECT.fullmatch)} - set(without)
     grown = True
     while grown:
-        more = {n for n, group in found.items() if n not in kept and _asked(group, kept.__contains__)} - set(without)
+        more = {n for n, group in found.items() if n not in kept and _asked(group, kept.__contains__)} - set(
+            without
+        )
         kept |= more
         grown = bool(more)
     return [pin for name, group in found.items() if name in kept for pin in group]

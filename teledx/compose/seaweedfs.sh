@@ -7,7 +7,7 @@ set -eu
 keyless() {
     while read -r day clock place rest; do
         case "$place" in
-            mini*.go:* | master*.go:* | admin.go:* | worker*.go:* | maintenance*.go:* | lock_ring*.go:* | \
+            mini.go:* | master*.go:* | admin.go:* | worker*.go:* | maintenance*.go:* | lock_ring*.go:* | \
                 leveldb*.go:* | raft*.go:* | topology*.go:* | node.go:* | data_node.go:* | disk*.go:* | store.go:* | \
                 volume_grow*.go:* | volume_grpc*.go:* | volume_loading.go:* | grpc*.go:* | net_timeout.go:* | \
                 signal_handling.go:* | s3.go:* | filer.go:*) printf '%s %s %s %s\n' "$day" "$clock" "$place" "$rest" ;;

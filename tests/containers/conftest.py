@@ -1,0 +1,76 @@
+"""A Docker daemon, the image built from the project's Dockerfile, and the composition brought up with it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from teledx.leash import Leash
+from tests.containers import standins
+from tests.containers.composition import ROOT, Composition
+from tests.containers.daemon import PROGRAMS, Docker
+
+PACKAGES = ("docker.io", "debootstrap", "iptables")
+
+
+@pytest.fixture(scope="session")
+def docker(tmp_path_factory: pytest.TempPathFactory, leash: Leash) -> Iterator[Docker]:
+    """A private daemon that knows the images by the names that the project's files use."""
+    _require_docker()
+    folder = tmp_path_factory.mktemp("containers")
+    docker = Docker(folder / "docker", leash)
+    docker.start()
+    try:
+        standins.make(docker, folder)
+        yield docker
+    finally:
+        docker.stop()
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker) -> str:
+    """The project's own image, built as `docker compose build` does."""
+    docker.build(ROOT, "teledx:latest")
+    return "teledx:latest"
+
+
+@pytest.fixture(scope="module")
+def composition(
+    docker: Docker, image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Composition]:
+    """Everything up and healthy, with secrets made by the project's own script."""
+    secrets = tmp_path_factory.mktemp("composition") / "secrets"
+    made = Composition(docker, secrets)
+    subprocess.run(
+        [ROOT / "script" / "compose-secrets", secrets], env=made.environment, check=True, capture_output=True
+    )
+    try:
+        made.compose("up", "--detach", "--wait", "--no-build")
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--timeout=5", check=False)
+
+
+def _require_docker() -> None:
+    """Install what is missing where we may; skip on a laptop, fail where nothing may be missing (CI=true)."""
+    if _missing() and os.geteuid() == 0 and shutil.which("apt-get"):
+        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+        for words in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", *PACKAGES)):
+            subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True)
+    absent = _missing()
+    if os.geteuid() != 0:
+        absent = [*absent, "being root, to run a daemon"]
+    if not absent:
+        return
+    why = f"the composition is not tried out, for want of: {', '.join(absent)}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+def _missing() -> list[str]:
+    return [name for name in PROGRAMS if shutil.which(name) is None]
