@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from cases.errors import Quarantine
 from imaging.slides.picture import Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
 from imaging.slides.pyramid import levels_of, shows_slide
@@ -38,7 +39,10 @@ KEPT_KEYS: dict[str, tuple[float, float]] = {
     "OffsetZ": (-1e4, 1e4),
     "AreaThreshold": (0, 1e3),
 }
-_NUMBER = re.compile(r"-?\d{1,8}(?:\.\d{1,6})?\Z")
+_NUMBER = re.compile(r"-?\d{1,8}(?:\.\d{1,20})?\Z")
+_DECIMALS = 6
+# Without these nobody can measure or say at what magnification they look.
+_NEEDED = ("MPP", "AppMag")
 _LIBRARY = re.compile(r"Aperio (?:Image Library|Leica Biosystems GT450) [vV][\d.]{1,12}")
 _CODEC = re.compile(r"\b(JPEG/(?:RGB|YCC|YUV)|J2K/(?:YUV16|YUV|RGB|KDU)|JPEG2000)\b")
 _QUALITY = re.compile(r"\bQ=(\d{1,3})\b")
@@ -47,15 +51,16 @@ _SHORTEST_VALUE = 4
 
 
 def plan(source: Source) -> SlidePlan:
-    """How the de-identified slide is put together; opens no library and changes nothing.
+    """How the de-identified slide is put together; writes nothing.
 
-    :raises Quarantine: `file-damaged`, or `slide-unsafe` if its levels do not show the same picture.
+    :raises Quarantine: `file-damaged`; `reading-loss` if its scale cannot be kept.
     """
     tiff = read_tiff(source)
     pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
     base = pictures[0]
     if not base.tiled:
         raise damaged("the slide's base level is not tiled")
+    _require_scale(base)
     levels = levels_of(source, pictures, only_reduced=False)
     thumbnails = tuple(
         p for p in pictures[1:2] if not p.tiled and not p.subfile and shows_slide(source, p, levels)
@@ -92,7 +97,9 @@ def rebuilt(picture: Picture, base: Picture) -> str:
     head = (
         (library.group() if library else "Aperio Image Library") + " \r\n" + " ".join(p for p in parts if p)
     )
-    return "|".join((head, *(f"{key} = {value}" for key, value in _pairs(found) if _is_kept(key, value))))
+    return "|".join(
+        (head, *(f"{key} = {_plain(value)}" for key, value in _pairs(found) if _is_kept(key, value)))
+    )
 
 
 def _pairs(description: str) -> list[tuple[str, str]]:
@@ -101,6 +108,19 @@ def _pairs(description: str) -> list[tuple[str, str]]:
         key, _, value = part.partition("=")
         pairs.append((key.strip(), value.strip()))
     return pairs
+
+
+def _plain(value: str) -> str:
+    """A number as it stands, or rounded: a long tail of decimals is room for something else."""
+    decimals = value.partition(".")[2]
+    return value if len(decimals) <= _DECIMALS else f"{float(value):.{_DECIMALS}f}"
+
+
+def _require_scale(base: Picture) -> None:
+    """:raises Quarantine: `reading-loss` if the slide states its scale in a way that cannot be kept."""
+    for key, value in _pairs(base.description):
+        if key in _NEEDED and not _is_kept(key, value):
+            raise Quarantine("reading-loss", f"the slide's {key} is not a number that microscopes have")
 
 
 def _is_kept(key: str, value: str) -> bool:

@@ -85,12 +85,14 @@ def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles:
     try:
         walk = _Walk(source)
         pages = walk.pages()
-    except (struct.error, Quarantine, KeyError) as error:
-        raise left("the slide's directories cannot be read by the second pass") from error
-    _judge_pages(pages, walk.order)
-    walk.account(sorted({span for page in pages for span in page.tiles}))
-    _search(walk.known, source, pages, identity_values)
-    return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
+        _judge_pages(pages, walk.order)
+        walk.account(sorted({span for page in pages for span in page.tiles}))
+        _search(walk.known, source, pages, identity_values)
+        return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
+    except (struct.error, KeyError, IndexError, OverflowError, Quarantine) as error:
+        if isinstance(error, Quarantine) and error.code == "identity-left":
+            raise
+        raise left("the slide cannot be read by the second pass") from error
 
 
 class _Walk:
