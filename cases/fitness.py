@@ -1,4 +1,4 @@
-"""Does an order that is valid by itself fit the network? In sentences for the clinic, which repeat no patient's data."""
+"""Does an order that is valid by itself fit the network? In sentences that repeat no patient's data."""
 
 from __future__ import annotations
 

@@ -43,7 +43,13 @@ class Objects(Protocol):
     def copy(self, source: StoredObject, zone: str, key: str) -> StoredObject: ...
 
     def compose(
-        self, source: StoredObject, segments: tuple[Segment, ...], zone: str, key: str, media_type: str, sha256: str
+        self,
+        source: StoredObject,
+        segments: tuple[Segment, ...],
+        zone: str,
+        key: str,
+        media_type: str,
+        sha256: str,
     ) -> StoredObject: ...
 
 

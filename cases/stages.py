@@ -21,17 +21,20 @@ class Stage:
     time_limit: int
 
 
+# stage | runs in | event | next | attempts | time limit (s)
+_STAGES: tuple[tuple[str, str | None, str | None, str | None, int, int], ...] = (
+    ("receive", None, None, "preprocess", 20, 1800),
+    ("preprocess", "received", "preprocessed", "deidentify", 10, 3600),
+    ("deidentify", "preprocessed", "deidentified", "route", 10, 3600),
+    ("route", "deidentified", "routed", "deliver", 50, 60),
+    ("deliver", "routed", "delivered", None, 200, 600),
+    ("return", "reported", "returned", None, 50, 300),
+)
+
 STAGES: dict[str, Stage] = {
-    s.name: s
-    for s in (
-        Stage(name="receive", runs_in=None, event=None, next="preprocess", attempts=20, time_limit=1800),
-        Stage(name="preprocess", runs_in="received", event="preprocessed", next="deidentify", attempts=10, time_limit=3600),
-        Stage(name="deidentify", runs_in="preprocessed", event="deidentified", next="route", attempts=10, time_limit=3600),
-        Stage(name="route", runs_in="deidentified", event="routed", next="deliver", attempts=50, time_limit=60),
-        Stage(name="deliver", runs_in="routed", event="delivered", next=None, attempts=200, time_limit=600),
-        Stage(name="return", runs_in="reported", event="returned", next=None, attempts=50, time_limit=300),
-    )
-}  # fmt: skip
+    name: Stage(name=name, runs_in=state, event=event, next=after, attempts=attempts, time_limit=limit)
+    for name, state, event, after, attempts, limit in _STAGES
+}
 
 FAMILIES = ("dicom", "slides")
 PRIORITIES = {"stat": 0, "urgent": 1, "routine": 2}

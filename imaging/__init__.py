@@ -1,1 +1,1 @@
-"""The image library: kinds, checks, de-identification and previews of DICOM and slides; paths or bytes in, results out."""
+"""The image library: kinds, checks, de-identification and previews of DICOM and slides; no network, no database."""

@@ -42,7 +42,7 @@ class LaneBroker(RabbitmqBroker):
         super().__init__(url=joined, confirm_delivery=True, middleware=_middleware())
 
     def _build_queue_arguments(self, queue_name: str) -> dict[str, Any]:
-        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)
+        arguments: dict[str, Any] = super()._build_queue_arguments(queue_name)  # type: ignore[no-untyped-call]
         if self._quorum:
             arguments |= {"x-queue-type": "quorum", "x-delivery-limit": 5}
         return arguments

@@ -57,7 +57,10 @@ class Relay:
         """Publish what the window admits; returns how many. Marks and messages stand or fall together."""
         with self._database.transaction() as connection:
             wakes = runs.pick(
-                connection, lanes=self._settings.lanes, window=self._settings.window, relay=self._settings.name
+                connection,
+                lanes=self._settings.lanes,
+                window=self._settings.window,
+                relay=self._settings.name,
             )
             for wake in wakes:
                 self._broker.enqueue(message(wake))

@@ -22,7 +22,7 @@ LEADER_LOCK = 0x7E1ED3
 
 @dataclass(frozen=True)
 class Duty:
-    """`act` every `seconds`; with `channel`, also as soon as a notice comes there, with its payload ('' by the clock)."""
+    """`act` every `seconds`; with `channel`, also when a notice comes there, with its payload ('' by the clock)."""
 
     name: str
     seconds: float
@@ -71,7 +71,9 @@ class Timers:
                     due[duty.name] = now + duty.seconds
                     self._do(duty, "")
             rest = max(0.05, min(min(due.values()) - time.monotonic(), 1.0))
-            for channel, payload in {(n.channel, n.payload) for n in connection.notifies(timeout=rest, stop_after=1)}:
+            for channel, payload in {
+                (n.channel, n.payload) for n in connection.notifies(timeout=rest, stop_after=1)
+            }:
                 for duty in self._duties:
                     if duty.channel == channel:
                         self._do(duty, payload)
@@ -81,10 +83,17 @@ class Timers:
             duty.act(payload)
         except Exception as error:  # noqa: BLE001 -- one duty that fails must not end the others
             expected = isinstance(error, TeledxError | psycopg.Error)
-            log.log(logging.WARNING if expected else logging.ERROR, "duty_failed", duty=duty.name, error=_where(error))
+            log.log(
+                logging.WARNING if expected else logging.ERROR,
+                "duty_failed",
+                duty=duty.name,
+                error=_where(error),
+            )
 
 
 def _where(error: BaseException) -> str:
     """The error's kind and the line that raised it, never its text."""
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__
+    return (
+        f"{type(error).__name__} at {frames[-1].name}:{frames[-1].lineno}" if frames else type(error).__name__
+    )

@@ -59,7 +59,7 @@ def new_id() -> str:
 def get(connection: Connection, case_id: str, *, lock: bool = False) -> Case:
     """The case, locked for this transaction if asked; raises `UnknownCase`."""
     suffix = " FOR NO KEY UPDATE" if lock else ""
-    row = connection.execute(f"SELECT * FROM cases WHERE id = %s{suffix}", (case_id,)).fetchone()
+    row = connection.execute(f"SELECT * FROM cases WHERE id = %s{suffix}", (case_id,)).fetchone()  # noqa: S608
     if row is None:
         raise UnknownCase(f"no case {case_id}")
     return from_row(row)
@@ -92,14 +92,28 @@ def move(
     if state in _ASIDE and case.state in CASE_OPEN:
         columns.setdefault("held_from", case.state)
     elif case.state in _ASIDE:
-        columns = {"held_from": None, "held_stage": None, "reason_code": None, "reason_detail": None} | columns
+        columns = {
+            "held_from": None,
+            "held_stage": None,
+            "reason_code": None,
+            "reason_detail": None,
+        } | columns
     columns |= {"state": state, "version": case.version + 1}
     sets = ", ".join(f"{name} = %({name})s" for name in columns)
     connection.execute(
-        f"UPDATE cases SET {sets}, changed_at = clock_timestamp() WHERE id = %(id)s", columns | {"id": case_id}
+        f"UPDATE cases SET {sets}, changed_at = clock_timestamp() WHERE id = %(id)s",  # noqa: S608 -- our own names
+        columns | {"id": case_id},
     )
     add_milestone(
-        connection, case_id, event, state, case.version + 1, actor=actor, note=note, happened_at=happened_at, clock=clock
+        connection,
+        case_id,
+        event,
+        state,
+        case.version + 1,
+        actor=actor,
+        note=note,
+        happened_at=happened_at,
+        clock=clock,
     )
     return get(connection, case_id)
 
@@ -124,7 +138,9 @@ def add_milestone(
     )
 
 
-def keep_document(connection: Connection, case_id: str, stage: str, case_version: int, document: Document) -> None:
+def keep_document(
+    connection: Connection, case_id: str, stage: str, case_version: int, document: Document
+) -> None:
     """Keep what a stage found; a replay of the same version replaces it."""
     connection.execute(
         "INSERT INTO vault.document (case_id, stage, case_version, body) VALUES (%s, %s, %s, %s)"
@@ -145,7 +161,9 @@ def documents(connection: Connection, case_id: str) -> dict[str, Any]:
 
 def order_of(connection: Connection, case_id: str) -> Order:
     """The case's order, with identity: the region's role alone can select it."""
-    row = connection.execute("SELECT order_document FROM vault.case_order WHERE case_id = %s", (case_id,)).fetchone()
+    row = connection.execute(
+        "SELECT order_document FROM vault.case_order WHERE case_id = %s", (case_id,)
+    ).fetchone()
     if row is None:
         raise UnknownCase(f"no order of case {case_id}")
     return Order.model_validate(row["order_document"])

@@ -51,7 +51,8 @@ class Drop:
 def get(connection: Connection, drop_id: str, *, lock: bool = False) -> Drop:
     """The drop; raises `UnknownCase`."""
     row = connection.execute(
-        f"SELECT * FROM vault.drops WHERE id = %s{' FOR UPDATE' if lock else ''}", (drop_id,)
+        f"SELECT * FROM vault.drops WHERE id = %s{' FOR UPDATE' if lock else ''}",  # noqa: S608
+        (drop_id,),
     ).fetchone()
     if row is None:
         raise UnknownCase(f"no drop {drop_id}")
@@ -71,7 +72,8 @@ def of_clinic(connection: Connection, clinic: str, state: str | None = None, lim
 def uncleared(connection: Connection, limit: int = 100) -> list[Drop]:
     """Drops that have ended and whose notice and clearing in the inbox are still to be done."""
     rows = connection.execute(
-        "SELECT * FROM vault.drops WHERE ended_at IS NOT NULL AND cleared_at IS NULL ORDER BY ended_at LIMIT %s", (limit,)
+        "SELECT * FROM vault.drops WHERE ended_at IS NOT NULL AND cleared_at IS NULL ORDER BY ended_at LIMIT %s",
+        (limit,),
     )
     return [_drop(row) for row in rows.fetchall()]
 
@@ -81,12 +83,19 @@ def cleared(connection: Connection, drop_id: str) -> None:
 
 
 def sight(
-    connection: Connection, *, clinic: str, prefix: str, order_etag: str, order_at: datetime | None, newest_at: datetime
+    connection: Connection,
+    *,
+    clinic: str,
+    prefix: str,
+    order_etag: str,
+    order_at: datetime | None,
+    newest_at: datetime,
 ) -> Drop:
     """Remember what the inbox shows under `prefix`; the first sight makes the drop's row and its id."""
     values = {"clinic": clinic, "prefix": prefix, "etag": order_etag, "at": order_at, "newest": newest_at}
     row = connection.execute(
-        "UPDATE vault.drops SET last_seen_at = greatest(last_seen_at, %(newest)s), order_etag = %(etag)s, order_at = %(at)s"
+        "UPDATE vault.drops SET last_seen_at = greatest(last_seen_at, %(newest)s),"
+        " order_etag = %(etag)s, order_at = %(at)s"
         " WHERE prefix = %(prefix)s AND ((order_etag = %(etag)s AND order_at IS NOT DISTINCT FROM %(at)s)"
         "   OR (order_etag = '' AND state = 'arriving')) RETURNING *",
         values,
@@ -105,12 +114,23 @@ def complete(connection: Connection, drop: Drop, *, family: str, priority: str) 
     """Everything that the order names is there: write the run of `receive`."""
     _advance(connection, drop.id, "completed", {"completed_at": "clock_timestamp()"})
     runs.add(
-        connection, case_id=drop.id, stage="receive", case_version=0, family=family, priority=priority, clinic=drop.clinic
+        connection,
+        case_id=drop.id,
+        stage="receive",
+        case_version=0,
+        family=family,
+        priority=priority,
+        clinic=drop.clinic,
     )
 
 
 def reject(
-    connection: Connection, drop_id: str, code: str, *, problems: Sequence[str] = (), missing: Sequence[str] = ()
+    connection: Connection,
+    drop_id: str,
+    code: str,
+    *,
+    problems: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> None:
     """End the drop with advice to the clinic."""
     _end(connection, drop_id, "rejected", code, "", problems, missing)
@@ -148,7 +168,9 @@ def set_aside(connection: Connection, drop_id: str, code: str, detail: str) -> N
 def release(connection: Connection, drop_id: str, by: str) -> None:
     """A person says that a quarantined drop is a case of its own: receive it again."""
     drop = get(connection, drop_id, lock=True)
-    _advance(connection, drop_id, "replayed", {"ended_at": "NULL", "reason_code": "NULL", "reason_detail": "NULL"})
+    _advance(
+        connection, drop_id, "replayed", {"ended_at": "NULL", "reason_code": "NULL", "reason_detail": "NULL"}
+    )
     connection.execute("UPDATE vault.drops SET released_by = %s WHERE id = %s", (by, drop_id))
     connection.execute(
         "UPDATE stage_run SET outcome = NULL, ended_at = NULL, owner = NULL, heartbeat_at = NULL, attempt = 0,"
@@ -162,7 +184,8 @@ def release(connection: Connection, drop_id: str, by: str) -> None:
 def same_content(connection: Connection, clinic: str, content_sha256: str) -> str | None:
     """The case that the same order with the same files already made."""
     row = connection.execute(
-        "SELECT case_id FROM vault.case_order WHERE clinic = %s AND content_sha256 = %s", (clinic, content_sha256)
+        "SELECT case_id FROM vault.case_order WHERE clinic = %s AND content_sha256 = %s",
+        (clinic, content_sha256),
     ).fetchone()
     return row["case_id"] if row else None
 
@@ -195,7 +218,8 @@ INSERT INTO cases (id, clinic, scanning_site, service, family, priority, purpose
 VALUES (%(id)s, %(clinic)s, %(site)s, %(service)s, %(family)s, %(priority)s, %(purpose)s, 'received', 1, %(network)s)
 """
 _ORDER = """
-INSERT INTO vault.case_order (case_id, clinic, accession_number, patient_id, patient_name, content_sha256, order_document)
+INSERT INTO vault.case_order
+    (case_id, clinic, accession_number, patient_id, patient_name, content_sha256, order_document)
 VALUES (%(id)s, %(clinic)s, %(accession)s, %(patient_id)s, %(patient_name)s, %(content)s, %(document)s)
 """
 
@@ -213,7 +237,8 @@ def accept(database: Database, run: Run, new: NewCase) -> str:
         receipt = _receipt(connection, drop, case_id, new)
         _advance(connection, drop.id, "received", {"ended_at": "clock_timestamp()"})
         connection.execute(
-            "UPDATE vault.drops SET case_id = %s, receipt = %s WHERE id = %s", (case_id, Jsonb(receipt), drop.id)
+            "UPDATE vault.drops SET case_id = %s, receipt = %s WHERE id = %s",
+            (case_id, Jsonb(receipt), drop.id),
         )
         return case_id
 
@@ -287,7 +312,7 @@ def _advance(connection: Connection, drop_id: str, event: str, times: dict[str, 
     drop = get(connection, drop_id, lock=True)
     state = advance("drop", drop.state, event)
     sets = "".join(f", {column} = {value}" for column, value in times.items())
-    connection.execute(f"UPDATE vault.drops SET state = %s{sets} WHERE id = %s", (state, drop_id))
+    connection.execute(f"UPDATE vault.drops SET state = %s{sets} WHERE id = %s", (state, drop_id))  # noqa: S608
 
 
 def _drop(row: Row) -> Drop:

@@ -30,7 +30,7 @@ class NetworkRows:
 
 
 def apply(connection: Connection, text: str, by: str) -> tuple[int, bool]:
-    """Validate and keep `text` as the version in force; returns (version, whether it is new). Raises `NetworkInvalid`."""
+    """Validate and keep `text` as the version in force; returns (version, is it new). Raises `NetworkInvalid`."""
     network = load(text)
     row = connection.execute(
         "SELECT version, digest FROM network_version ORDER BY version DESC LIMIT 1"

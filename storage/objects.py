@@ -82,7 +82,11 @@ class RunObjects:
 
     def write(self, zone: str, key: str, content: bytes, media_type: str) -> StoredObject:
         done = StoredObject(
-            zone=zone, key=key, size=len(content), sha256=hashlib.sha256(content).hexdigest(), media_type=media_type
+            zone=zone,
+            key=key,
+            size=len(content),
+            sha256=hashlib.sha256(content).hexdigest(),
+            media_type=media_type,
         )
         self.intend([(zone, key)])
         try:
@@ -133,7 +137,13 @@ class RunObjects:
         return source.model_copy(update={"zone": zone, "key": key})
 
     def compose(
-        self, source: StoredObject, segments: tuple[Segment, ...], zone: str, key: str, media_type: str, sha256: str
+        self,
+        source: StoredObject,
+        segments: tuple[Segment, ...],
+        zone: str,
+        key: str,
+        media_type: str,
+        sha256: str,
     ) -> StoredObject:
         done = StoredObject(
             zone=zone, key=key, size=sum(s.size for s in segments), sha256=sha256, media_type=media_type
@@ -142,16 +152,16 @@ class RunObjects:
         if self._present(done):
             return done
         pieces = tuple(self._pieces(source, segments))
-        self._s3.compose(
-            (source.zone, source.key), pieces, (zone, key), media_type=media_type, sha256=sha256
-        )
+        self._s3.compose((source.zone, source.key), pieces, (zone, key), media_type=media_type, sha256=sha256)
         self.bytes_out += sum(len(p) for p in pieces if isinstance(p, bytes))
         return done
 
     def listing(self, zone: str, prefix: str) -> Iterator[Found]:
         return self._s3.listing(zone, prefix)
 
-    def _pieces(self, source: StoredObject, segments: tuple[Segment, ...]) -> Iterator[tuple[int, int] | bytes]:
+    def _pieces(
+        self, source: StoredObject, segments: tuple[Segment, ...]
+    ) -> Iterator[tuple[int, int] | bytes]:
         """Parts that S3 accepts: ranges of at least 5 MiB copied in the store, what is smaller read and merged."""
         small = bytearray()
         for segment in segments:

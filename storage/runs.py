@@ -34,7 +34,12 @@ class Run:
 
     def log_context(self) -> dict[str, object]:
         """What a log line says of the run; no patient data."""
-        return {"case": self.case_id, "stage": self.stage, "version": self.case_version, "attempt": self.attempt}
+        return {
+            "case": self.case_id,
+            "stage": self.stage,
+            "version": self.case_version,
+            "attempt": self.attempt,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +137,13 @@ def pick(connection: Connection, *, lanes: Sequence[str], window: int, relay: st
     rows = connection.execute(_MARK, {"ids": [r["id"] for r in found], "relay": relay}).fetchall()
     rows.sort(key=lambda r: (r["priority"], r["created_at"], r["id"]))
     return tuple(
-        WakeUp(run_id=r["id"], case_id=r["case_id"], stage=r["stage"], case_version=r["case_version"], lane=r["lane"])
+        WakeUp(
+            run_id=r["id"],
+            case_id=r["case_id"],
+            stage=r["stage"],
+            case_version=r["case_version"],
+            lane=r["lane"],
+        )
         for r in rows
     )
 
@@ -158,7 +169,8 @@ def beat(database: Database, runs: Sequence[tuple[int, str]]) -> frozenset[int]:
     """Renew the leases of `runs` (id, owner); returns the ids that are still ours."""
     with database.transaction() as connection:
         rows = connection.execute(
-            "UPDATE stage_run r SET heartbeat_at = clock_timestamp() FROM unnest(%s::bigint[], %s::text[]) AS o(id, owner)"
+            "UPDATE stage_run r SET heartbeat_at = clock_timestamp()"
+            " FROM unnest(%s::bigint[], %s::text[]) AS o(id, owner)"
             " WHERE r.id = o.id AND r.owner = o.owner AND r.outcome IS NULL RETURNING r.id",
             ([r[0] for r in runs], [r[1] for r in runs]),
         ).fetchall()
@@ -224,7 +236,9 @@ def reclaim(connection: Connection, *, lease: float, limit: int = 3) -> tuple[in
     """
     values = {"lease": lease, "limit": limit}
     poisoned = [_run(row) for row in connection.execute(_POISONED, values).fetchall()]
-    freed = len(connection.execute(_LAPSED, values).fetchall()) + len(connection.execute(_UNHEARD, values).fetchall())
+    freed = len(connection.execute(_LAPSED, values).fetchall()) + len(
+        connection.execute(_UNHEARD, values).fetchall()
+    )
     if freed:
         connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
     return freed, tuple(poisoned)

@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -22,7 +22,14 @@ MIB = 1 << 20
 PART_MIN = 5 * MIB
 COPY_MAX = 1024 * MIB
 
-_AWAY_CODES = {"InternalError", "ServiceUnavailable", "SlowDown", "RequestTimeout", "OperationAborted", "XMinioServerNotInitialized"}
+_AWAY_CODES = {
+    "InternalError",
+    "ServiceUnavailable",
+    "SlowDown",
+    "RequestTimeout",
+    "OperationAborted",
+    "XMinioServerNotInitialized",
+}
 _ABSENT_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchUpload"}
 
 
@@ -135,7 +142,13 @@ class S3:
                 response.release_conn()
 
     def stream(
-        self, zone: str, key: str, chunk: int = MIB, etag: str = "", offset: int = 0, length: int | None = None
+        self,
+        zone: str,
+        key: str,
+        chunk: int = MIB,
+        etag: str = "",
+        offset: int = 0,
+        length: int | None = None,
     ) -> Iterator[bytes]:
         with _translated(zone):
             response = self._open(zone, key, offset, length, etag)
@@ -145,12 +158,16 @@ class S3:
                 response.close()
                 response.release_conn()
 
-    def _open(self, zone: str, key: str, offset: int, length: int | None, etag: str) -> urllib3.BaseHTTPResponse:
+    def _open(
+        self, zone: str, key: str, offset: int, length: int | None, etag: str
+    ) -> urllib3.BaseHTTPResponse:
         headers: dict[str, str | list[str] | tuple[str]] = {"If-Match": f'"{etag}"'} if etag else {}
         if offset or length is not None:
             end = "" if length is None else str(offset + length - 1)
             headers["Range"] = f"bytes={offset}-{end}"
-        return self._minio._execute("GET", self.settings.bucket(zone), key, headers=headers, preload_content=False)
+        return self._minio._execute(
+            "GET", self.settings.bucket(zone), key, headers=headers, preload_content=False
+        )
 
     def put_new(self, zone: str, key: str, content: bytes, media_type: str, sha256: str) -> None:
         """Write one object unless the key exists (`If-None-Match: *`); raises `Conflict` if it does."""
@@ -183,7 +200,13 @@ class S3:
             )
 
     def copy(
-        self, source: tuple[str, str, int], target: tuple[str, str], *, media_type: str, sha256: str, etag: str = ""
+        self,
+        source: tuple[str, str, int],
+        target: tuple[str, str],
+        *,
+        media_type: str,
+        sha256: str,
+        etag: str = "",
     ) -> None:
         """Copy inside the store; `source` is (zone, key, size). With `etag`, only if the source still has it."""
         zone, key, size = source
@@ -255,14 +278,18 @@ class S3:
                     key=found.object_name or "",
                     size=found.size or 0,
                     etag=(found.etag or "").strip('"'),
-                    modified_at=found.last_modified or datetime.min,
+                    modified_at=found.last_modified or datetime.min.replace(tzinfo=UTC),
                 )
 
     def delete(self, zone: str, keys: Sequence[str]) -> None:
         with _translated(zone):
-            failed = list(self._minio.remove_objects(self.settings.bucket(zone), (DeleteObject(k) for k in keys)))
+            failed = list(
+                self._minio.remove_objects(self.settings.bucket(zone), (DeleteObject(k) for k in keys))
+            )
         if failed:
-            raise Transient(f"the store kept {len(failed)} of {len(keys)} objects that were to be deleted ({zone})")
+            raise Transient(
+                f"the store kept {len(failed)} of {len(keys)} objects that were to be deleted ({zone})"
+            )
 
     def presigned_get(self, zone: str, key: str, expires: timedelta) -> str:
         return self._public.presigned_get_object(self.settings.bucket(zone), key, expires=expires)
@@ -306,8 +333,6 @@ class S3:
             for upload in self._minio._list_multipart_uploads(bucket, prefix=prefix).uploads:
                 begun = upload.initiated_time
                 if begun and begun < before:
-                    self._minio._abort_multipart_upload(bucket, upload.object_name, upload.upload_id)
+                    self._minio._abort_multipart_upload(bucket, upload.object_name, upload.upload_id or "")
                     count += 1
         return count
-
-

@@ -54,7 +54,13 @@ def commit(database: Database, run: Run, done: Done) -> Case:
             raise LostOwnership(run.stage)
         columns = EFFECTS[run.stage](connection, run, done.document)
         case = cases.move(
-            connection, run.case_id, stage.event, actor=run.stage, version=run.case_version, note=done.note, **columns
+            connection,
+            run.case_id,
+            stage.event,
+            actor=run.stage,
+            version=run.case_version,
+            note=done.note,
+            **columns,
         )
         if stage.next:
             next_run(connection, case, stage.next)
@@ -168,7 +174,8 @@ def _after_deliver(connection: Connection, run: Run, document: Document) -> dict
             rows,
         )
     connection.execute(
-        "INSERT INTO work_item (case_id, partner, purpose, state, subspecialty) VALUES (%s, %s, 'primary', 'SCHEDULED', %s)",
+        "INSERT INTO work_item (case_id, partner, purpose, state, subspecialty)"
+        " VALUES (%s, %s, 'primary', 'SCHEDULED', %s)",
         (run.case_id, document.partner, document.subspecialty),
     )
     connection.execute("DELETE FROM partner_circuit WHERE partner = %s", (document.partner,))

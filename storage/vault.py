@@ -22,7 +22,10 @@ class Keyring:
 
     @classmethod
     def read(cls, folder: Path) -> Keyring:
-        """Read `<id>.key` files (hex, at least 32 bytes) and `current`, the id for new patients. Raises OSError, ValueError."""
+        """Read `<id>.key` files (hex, at least 32 bytes) and `current`, the id for new patients.
+
+        Raises OSError, ValueError.
+        """
         secrets = {p.stem: bytes.fromhex(p.read_text().strip()) for p in sorted(folder.glob("*.key"))}
         current = (folder / "current").read_text().strip()
         if current not in secrets:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 import psycopg
+from rich.console import Console
 
 from cases.network import Network, load
 from storage import network as network_rows
@@ -27,9 +29,11 @@ from teledx.embedded.ports import LOOPBACK, kept_ports
 from teledx.embedded.postgres import Postgres, postgres
 from teledx.embedded.seaweedfs import ADMIN_ACTIONS, Events, Identity, SeaweedFS, seaweedfs
 from teledx.program import Program, answers_http
-from teledx.supervisor import Report, Supervisor, silent
+from teledx.settings import Settings
+from teledx.supervisor import Event, Report, Supervisor, signals_interrupt, silent
 
 DATABASE = "teledx"
+READY_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,18 +70,24 @@ class Secrets:
 class House:
     """The embedded deployment in `state`, on the network file's text (the sample's unless given)."""
 
-    def __init__(self, state: Path, network: str | None = None, *, report: Callable[[Report], None] = silent) -> None:
+    def __init__(
+        self, state: Path, network: str | None = None, *, report: Callable[[Report], None] = silent
+    ) -> None:
         self.state = state
+        self.operator_file = state / "operator.env"
         self.network_text = network or sample_network()
         self.network: Network = load(self.network_text)
         self.secrets = Secrets.kept(state / "secrets.json", tuple(_secret_names(self.network)))
         self.postgres: Postgres = postgres(state / "postgres")
         ports = kept_ports(state / "doors.ports", 3)
         self.urls = {
-            name: f"http://{LOOPBACK}:{port}" for name, port in zip(("region", "partner", "dashboard"), ports, strict=True)
+            name: f"http://{LOOPBACK}:{port}"
+            for name, port in zip(("region", "partner", "dashboard"), ports, strict=True)
         }
         events = Events(
-            url=f"{self.urls['region']}/internal/store-events", token=self.secrets["webhook"], buckets=("inbox",)
+            url=f"{self.urls['region']}/internal/store-events",
+            token=self.secrets["webhook"],
+            buckets=("inbox",),
         )
         self.store: SeaweedFS = seaweedfs(state / "seaweedfs", self._identities(), events=events)
         self.supervisor = Supervisor(self._programs(), logs=state / "log", report=report)
@@ -85,7 +95,11 @@ class House:
     @property
     def doors(self) -> tuple[Door, ...]:
         return (
-            Door(name="dashboard", url=self.urls["dashboard"], what="the pages for clinics, readers, managers, operators"),
+            Door(
+                name="dashboard",
+                url=self.urls["dashboard"],
+                what="the pages for clinics, readers, managers, operators",
+            ),
             Door(name="gateway", url=f"{self.urls['region']}/docs", what="the region's HTTP API"),
             Door(name="partner gateway", url=f"{self.urls['partner']}/docs", what="the readers' HTTP API"),
             Door(name="store", url=self.store.url, what="S3: clinics drop here"),
@@ -161,7 +175,10 @@ class House:
         return Program(
             name="dashboard",
             argv=(sys.executable, "-m", "teledx", "dashboard", *_at(url)),
-            env={"TELEDX_GATEWAY_URL": self.urls["region"], "TELEDX_PARTNER_GATEWAY_URL": self.urls["partner"]},
+            env={
+                "TELEDX_GATEWAY_URL": self.urls["region"],
+                "TELEDX_PARTNER_GATEWAY_URL": self.urls["partner"],
+            },
             after=after,
             ready=lambda: answers_http(f"{url}/_stcore/health"),
         )
@@ -236,3 +253,34 @@ def _at(url: str) -> tuple[str, ...]:
     host, _, port = url.removeprefix("http://").partition(":")
     return "--host", host, "--port", port
 
+
+def run(settings: Settings, network: str | None = None) -> int:
+    """Keep the house in `settings.state` running until Ctrl-C; says where its doors are."""
+    console = Console(stderr=True)
+    house = House(settings.state, network, report=lambda report: _tell(console, report))
+    with signals_interrupt():
+        try:
+            with house.supervisor:
+                house.supervisor.wait_ready(READY_SECONDS)
+                write_operator_file(house)
+                for door in house.doors:
+                    console.print(f"{door.name:16} {door.url:40} {door.what}")
+                console.print(
+                    f"Operators: `set -a; . {house.operator_file}`, then `teledx token issue --account NAME`."
+                )
+                house.supervisor.wait()
+        except KeyboardInterrupt:
+            console.print("Stopped; nothing is left running.")
+    return 0
+
+
+def write_operator_file(house: House) -> None:
+    """What an operator's shell on this machine needs for commands such as `teledx doctor`; readable by us alone."""
+    lines = [f"{name}={shlex.quote(value)}" for name, value in house.environment("region", "worker").items()]
+    house.operator_file.touch(mode=0o600)
+    house.operator_file.write_text("\n".join(lines) + "\n")
+
+
+def _tell(console: Console, report: Report) -> None:
+    if report.event in (Event.DIED, Event.FAILED, Event.KILLED):
+        console.print(f"{report.program} {report.event} {report.detail}")

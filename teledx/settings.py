@@ -1,4 +1,4 @@
-"""What a process is told from outside: environment variables `TELEDX_*`, or files of the same names in a secrets folder.
+"""What a process is told from outside: environment variables `TELEDX_*`, or files of these names in a secrets folder.
 
 Read once by the command line, frozen, and passed in. `docs/operations.md` lists them; a test holds the two together.
 """
@@ -23,33 +23,53 @@ class Settings(BaseSettings):
     database_url: SecretStr = Field(
         SecretStr(""), description="PostgreSQL as this process's role: teledx_region or teledx_partner"
     )
-    owner_database_url: SecretStr = Field(SecretStr(""), description="PostgreSQL as the owner; for `teledx migrate` alone")
-    region_password: SecretStr | None = Field(None, description="password that `migrate` gives the role teledx_region")
-    partner_password: SecretStr | None = Field(None, description="password that `migrate` gives the role teledx_partner")
+    owner_database_url: SecretStr = Field(
+        SecretStr(""), description="PostgreSQL as the owner; for `teledx migrate` alone"
+    )
+    region_password: SecretStr | None = Field(
+        None, description="password that `migrate` gives the role teledx_region"
+    )
+    partner_password: SecretStr | None = Field(
+        None, description="password that `migrate` gives the role teledx_partner"
+    )
     s3_url: str = Field("", description="object store, as this process reaches it")
-    s3_public_url: str = Field("", description="object store, as clinics and partners reach it; signed into their links")
+    s3_public_url: str = Field(
+        "", description="object store, as clinics and partners reach it; signed into their links"
+    )
     s3_access_key: SecretStr = Field(SecretStr(""), description="this process's identity at the store")
     s3_secret_key: SecretStr = Field(SecretStr(""), description="this process's secret at the store")
     s3_bucket_prefix: str = Field("", description="put before every bucket's name")
-    broker_urls: str = Field("", description="RabbitMQ, several separated by spaces; empty: the in-process broker")
+    broker_urls: str = Field(
+        "", description="RabbitMQ, several separated by spaces; empty: the in-process broker"
+    )
     broker_quorum: bool = Field(False, description="quorum queues, where RabbitMQ has three nodes")
     keyring: Path | None = Field(None, description="folder of the region's de-identification keys")
-    webhook_token: SecretStr = Field(SecretStr(""), description="bearer token of the store's new-object events")
-    metrics_token: SecretStr = Field(SecretStr(""), description="bearer token that /metrics asks for; empty: it is open")
+    webhook_token: SecretStr = Field(
+        SecretStr(""), description="bearer token of the store's new-object events"
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="bearer token that /metrics asks for; empty: it is open"
+    )
     scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
     worker_threads: int = Field(2, ge=1, le=64, description="stages that a worker process runs at once")
     relay_window: int = Field(8, ge=1, le=1000, description="runs in flight in one lane")
     heartbeat_seconds: float = Field(10, gt=0, description="how often a worker renews its leases")
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a run")
-    arrival_minutes: float = Field(30, gt=0, description="how long a drop may wait for files that its order names")
+    arrival_minutes: float = Field(
+        30, gt=0, description="how long a drop may wait for files that its order names"
+    )
     reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
     inbox_poll_seconds: float = Field(10, gt=0, description="how often the inbox is listed")
-    gateway_url: str = Field("http://127.0.0.1:8080", description="the region's gateway, for commands and the dashboard")
+    gateway_url: str = Field(
+        "http://127.0.0.1:8080", description="the region's gateway, for commands and the dashboard"
+    )
     partner_gateway_url: str = Field("http://127.0.0.1:8081", description="the partners' gateway, likewise")
     token: SecretStr = Field(SecretStr(""), description="access token of whoever uses the command line")
     state: Path = Field(Path("var"), description="folder of the embedded servers and their logs")
     log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="the least that is logged")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="the least that is logged"
+    )
 
     def needed(self, *names: str) -> None:
         """Raise `NotConfigured` naming every one of these settings that is empty."""

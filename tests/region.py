@@ -1,4 +1,4 @@
-"""A region for tests: a database, buckets of its own in the running store, the sample network, and a worker in the test.
+"""A region for tests: a database, buckets of its own in the running store, the sample network, a worker in the test.
 
 `settle()` does what relays and workers do, one run after the other, until nothing is left to do.
 """
@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from cases.order import Order
 from cases.stages import LANES
@@ -91,7 +92,7 @@ class Region:
             self.child.close()
         self.rows.close()
 
-    def with_limits(self, **changes: float) -> None:
+    def with_limits(self, **changes: Any) -> None:
         self.parts = replace(self.parts, limits=replace(self.parts.limits, **changes))
 
     def drop(self, clinic: str, order: Order | bytes, files: Mapping[str, bytes], name: str = "") -> str:

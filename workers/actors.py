@@ -16,10 +16,12 @@ def register(broker: dramatiq.Broker, runner: Runner, lanes: Sequence[str]) -> N
     def run_stage(case_id: str, stage: str, case_version: int) -> None:
         runner.run(case_id, stage, case_version)
 
-    dramatiq.actor(run_stage, actor_name=ACTOR, queue_name=queue_of(lanes[0]), broker=broker)
+    dramatiq.actor(actor_name=ACTOR, queue_name=queue_of(lanes[0]), broker=broker)(run_stage)
     declare(broker, lanes)
 
 
 def worker(broker: dramatiq.Broker, lanes: Sequence[str], threads: int) -> dramatiq.Worker:
     """A dramatiq worker of `threads` threads on the lanes' queues; the caller starts and stops it."""
-    return dramatiq.Worker(broker, queues={queue_of(lane) for lane in lanes}, worker_threads=threads, worker_timeout=100)
+    return dramatiq.Worker(
+        broker, queues={queue_of(lane) for lane in lanes}, worker_threads=threads, worker_timeout=100
+    )

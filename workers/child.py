@@ -53,7 +53,9 @@ class Child:
         except FutureTimeout:
             raise Quarantine("read-limit", f"{function.__name__} took longer than {seconds:.0f} s") from None
         except ProcessExpired as error:
-            raise Quarantine("read-limit", f"{function.__name__} ended its process ({error.exitcode})") from None
+            raise Quarantine(
+                "read-limit", f"{function.__name__} ended its process ({error.exitcode})"
+            ) from None
         except MemoryError:
             raise Quarantine("read-limit", f"{function.__name__} wanted too much memory") from None
 

@@ -90,13 +90,16 @@ class _Instances:
                 pool.shutdown(cancel_futures=True)
                 raise
         return _CameOut(
-            files=[f for batch in done for f in batch.files], pictures=[p for batch in done for p in batch.pictures]
+            files=[f for batch in done for f in batch.files],
+            pictures=[p for batch in done for p in batch.pictures],
         )
 
     def _treat(self, batch: Sequence[InstanceFound], pictured: Set[str]) -> _CameOut:
         """Fetch, treat, write; every file of the batch is off this disk afterwards."""
         with ExitStack() as here:
-            sources = {i.sop_instance_uid: here.enter_context(self._files.here(i.file, i.member)) for i in batch}
+            sources = {
+                i.sop_instance_uid: here.enter_context(self._files.here(i.file, i.member)) for i in batch
+            }
             pairs = [(source, source.with_name(f"{source.name}.out")) for source in sources.values()]
             shown = frozenset(path for uid, path in sources.items() if uid in pictured)
             treated = self._tools.child.run_for(BATCH_SECONDS, treat, pairs, self._key, self._known, shown)
@@ -113,7 +116,8 @@ class _Instances:
         return stored
 
     def _keep_picture(self, treated: Treated) -> StoredObject:
-        assert treated.done is not None and treated.picture is not None, "only what came out is shown"
+        assert treated.done is not None, "only what came out is shown"
+        assert treated.picture is not None, "the caller kept those that have one"
         key = f"{self._folder}/preview/{treated.done.series_uid}.png"
         return self._tools.objects.write("deidentified", key, treated.picture, PNG)
 
@@ -122,5 +126,6 @@ def _overviews(work: Work, tools: Tools, found: Preprocessed) -> list[StoredObje
     """Pictures of slides for the worklist: they show tissue alone."""
     shown = [p for p in found.previews if not p.identified]
     return [
-        tools.objects.copy(p.stored, "deidentified", f"{folder(work)}/preview/{Path(p.stored.key).name}") for p in shown
+        tools.objects.copy(p.stored, "deidentified", f"{folder(work)}/preview/{Path(p.stored.key).name}")
+        for p in shown
     ]

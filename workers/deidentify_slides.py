@@ -36,12 +36,19 @@ def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
     return [
-        _slide(work, tools, files, slide, key, identity_values) for slide in found.slides if slide.format in MEDIA_TYPES
+        _slide(work, tools, files, slide, key, identity_values)
+        for slide in found.slides
+        if slide.format in MEDIA_TYPES
     ]
 
 
 def _slide(
-    work: Work, tools: Tools, files: Files, slide: SlideFound, key: PatientKey, identity_values: tuple[str, ...]
+    work: Work,
+    tools: Tools,
+    files: Files,
+    slide: SlideFound,
+    key: PatientKey,
+    identity_values: tuple[str, ...],
 ) -> StoredObject:
     stored = files.of(slide.file).stored
     source = StoredSource(tools.objects, stored)

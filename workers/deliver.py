@@ -45,7 +45,9 @@ def deliver(work: Work, tools: Tools) -> Done | Pause:
         objects=tuple(arrived),
         manifest_sha256=stored.sha256,
     )
-    return Done(document=document, objects=[*arrived, stored], note=f"{len(arrived)} files to {work.case.partner}")
+    return Done(
+        document=document, objects=[*arrived, stored], note=f"{len(arrived)} files to {work.case.partner}"
+    )
 
 
 def _batch(pairs: list[tuple[StoredObject, str]], bucket: str, tools: Tools) -> None:
@@ -74,7 +76,12 @@ def _manifest(work: Work, sent: Deidentified, arrived: list[StoredObject], folde
         "case": work.case.id,
         "brief": sent.brief.model_dump(mode="json"),
         "files": [
-            {"name": o.key.removeprefix(f"{folder}/"), "size": o.size, "sha256": o.sha256, "media_type": o.media_type}
+            {
+                "name": o.key.removeprefix(f"{folder}/"),
+                "size": o.size,
+                "sha256": o.sha256,
+                "media_type": o.media_type,
+            }
             for o in arrived
         ],
     }

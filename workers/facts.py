@@ -43,7 +43,9 @@ class SignedReport:
 
 def answered_labels(connection: Connection, case: Case, network: Network) -> dict[int, bool]:
     """The clinic's answers about slide labels, by the slide's number in the order."""
-    rows = connection.execute("SELECT number, confirmed FROM vault.label_answer WHERE case_id = %s", (case.id,))
+    rows = connection.execute(
+        "SELECT number, confirmed FROM vault.label_answer WHERE case_id = %s", (case.id,)
+    )
     return {row["number"]: row["confirmed"] for row in rows.fetchall()}
 
 
@@ -59,7 +61,8 @@ def earlier_cases(connection: Connection, case: Case, network: Network) -> tuple
         (case.id,),
     ).fetchall()
     return tuple(
-        Earlier(case_id=r["id"], service=r["service"], examined_on=_examined_on(r["body"], r["received_at"])) for r in rows
+        Earlier(case_id=r["id"], service=r["service"], examined_on=_examined_on(r["body"], r["received_at"]))
+        for r in rows
     )
 
 
@@ -97,7 +100,9 @@ def route_facts(connection: Connection, case: Case, network: Network) -> RouteFa
     """The loads of all partners of the network, who declined this case, and the case's milestones."""
     values = {"partners": [p.id for p in network.partners], "zone": network.time_zone}
     loads = {
-        r["partner"]: Load(open_items=r["open_items"], open_stat=r["open_stat"], today=r["today"], down=r["down"])
+        r["partner"]: Load(
+            open_items=r["open_items"], open_stat=r["open_stat"], today=r["today"], down=r["down"]
+        )
         for r in connection.execute(_LOADS, values).fetchall()
     }
     declined = connection.execute(
@@ -124,7 +129,9 @@ def signed_report(connection: Connection, case: Case, network: Network) -> Signe
     ).fetchone()
     if row is None:
         return None
-    log = connection.execute("SELECT name, happened_at FROM milestone WHERE case_id = %s ORDER BY id", (case.id,))
+    log = connection.execute(
+        "SELECT name, happened_at FROM milestone WHERE case_id = %s ORDER BY id", (case.id,)
+    )
     return SignedReport(
         report_id=str(row["the_report"]),
         version=row["version"],

@@ -92,7 +92,9 @@ def _look(parts: Parts, network: Network, sighted: Sighted) -> bool:
         return _reject(parts, drop, "order-invalid", wrong)
     if wrong := tuple(unfit(order, network, drop.clinic)):
         return _reject(parts, drop, "order-incomplete", wrong)
-    missing = [f.name for f in order.files if f.name not in sighted.files or sighted.files[f.name].size != f.size]
+    missing = [
+        f.name for f in order.files if f.name not in sighted.files or sighted.files[f.name].size != f.size
+    ]
     if missing:
         return _wait(parts, drop, missing)
     with parts.database.transaction() as connection:
@@ -128,7 +130,9 @@ def _wait(parts: Parts, drop: Drop, missing: list[str]) -> bool:
     if datetime.now(UTC) - drop.last_seen_at > patience:
         with parts.database.transaction() as connection:
             drops.reject(connection, drop.id, "files-missing", missing=missing)
-        log.info("drop_rejected", drop=drop.id, clinic=drop.clinic, code="files-missing", missing=len(missing))
+        log.info(
+            "drop_rejected", drop=drop.id, clinic=drop.clinic, code="files-missing", missing=len(missing)
+        )
     elif drop.missing != missing:
         with parts.database.transaction() as connection:
             drops.show_missing(connection, drop.id, missing)
@@ -154,7 +158,12 @@ def clear(database: Database, s3: S3) -> int:
 def _clear_one(database: Database, s3: S3, drop: Drop) -> None:
     notice = {"received": "receipt.json", "quarantined": "quarantined.json"}.get(drop.state, "rejected.json")
     content = drop.receipt if drop.state == "received" else _reason_notice(drop)
-    s3.replace("inbox", f"{drop.prefix}{notice}", json.dumps(content, ensure_ascii=False).encode(), "application/json")
+    s3.replace(
+        "inbox",
+        f"{drop.prefix}{notice}",
+        json.dumps(content, ensure_ascii=False).encode(),
+        "application/json",
+    )
     if drop.state == "received":
         _take_out(s3, drop)
     with database.transaction() as connection:

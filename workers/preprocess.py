@@ -36,7 +36,10 @@ def preprocess(work: Work, tools: Tools) -> Done:
     judged = [*found.slides, *_dicom_slides(work, tools, found, grouped.studies)]
     if work.case.family == "slides":
         slides.require_all(work, judged)
-    pictures = [*_study_previews(work, tools, files, grouped.studies), *(p for j in judged for p in j.previews)]
+    pictures = [
+        *_study_previews(work, tools, files, grouped.studies),
+        *(p for j in judged for p in j.previews),
+    ]
     stations = [u for u in grouped.station_use if u.modality != "SM"]
     document = Preprocessed(
         studies=grouped.studies,
@@ -104,7 +107,9 @@ def _study_previews(
         with files.here(middle.file, middle.member) as path:
             picture = tools.child.run(previews.preview, path)
         if picture is not None:
-            yield Preview(of=each.uid, stored=keep(work, tools, f"preview/{number:03d}.png", picture), identified=True)
+            yield Preview(
+                of=each.uid, stored=keep(work, tools, f"preview/{number:03d}.png", picture), identified=True
+            )
 
 
 def _question_about_labels(judged: Sequence[JudgedSlide]) -> AskClinic | None:

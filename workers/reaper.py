@@ -16,7 +16,7 @@ BATCH = 500
 
 
 def reap(parts: Parts, *, older: timedelta = timedelta(hours=1)) -> int:
-    """Delete objects whose intent is older than `older` and whose run has ended without claiming them; returns how many."""
+    """Delete objects intended longer than `older` ago whose run ended without claiming them; returns how many."""
     count = 0
     while True:
         with parts.database.transaction() as connection:

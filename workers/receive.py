@@ -80,7 +80,9 @@ def _new_case(parts: Parts, drop: Drop, network: Network, version: int, tools: T
 
 def content_sha256(order: Order) -> str:
     """SHA-256 of what the order says, whatever its layout; it names every file's digest, so it stands for them too."""
-    said = json.dumps(order.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    said = json.dumps(
+        order.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":")
+    )
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -102,7 +104,9 @@ def _take(tools: Tools, drop: Drop, order: Order, listing: dict[str, Found], zon
     def one(line: FileLine, key: str) -> ReceivedFile:
         found = listing.get(line.name)
         if found is None or found.size != line.size:
-            raise Reject("file-differs", f"file {order.files.index(line) + 1} of the order changed after it arrived")
+            raise Reject(
+                "file-differs", f"file {order.files.index(line) + 1} of the order changed after it arrived"
+            )
         source = StoredObject(zone="inbox", key=found.key, size=line.size, sha256=line.sha256)
         try:
             stored = tools.objects.take(source, found.etag, zone, key)
@@ -112,7 +116,9 @@ def _take(tools: Tools, drop: Drop, order: Order, listing: dict[str, Found], zon
         for block in tools.objects.stream(stored):
             digest.update(block)
         if digest.hexdigest() != line.sha256:
-            raise Reject("file-differs", f"file {order.files.index(line) + 1} of the order has another SHA-256")
+            raise Reject(
+                "file-differs", f"file {order.files.index(line) + 1} of the order has another SHA-256"
+            )
         return ReceivedFile(name=line.name, stored=stored)
 
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="receive") as pool:

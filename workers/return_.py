@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from datetime import date
 
-from cases.documents import Brief, Deidentified, Delivered, Preprocessed, Received, Returned, ReportBody
+from cases.documents import Brief, Deidentified, Delivered, Preprocessed, Received, ReportBody, Returned
 from cases.errors import Quarantine
 from cases.milestones import MILESTONES
 from cases.network import Network
@@ -68,10 +68,18 @@ def _bind(work: Work, tools: Tools, signed: SignedReport) -> str:
     key = tools.vault.patient_key(work.case.clinic, work.order.patient.id)
     sent = Deidentified.model_validate(work.documents["deidentify"])
     folder = delivered.objects[0].key.rsplit("/", 2)[0]
-    manifest = tools.objects.read_at(work.network.partner(delivered.partner).bucket, f"{folder}/manifest.json")
+    manifest = tools.objects.read_at(
+        work.network.partner(delivered.partner).bucket, f"{folder}/manifest.json"
+    )
     _hold(content_sha256(work.order) == signed.order_sha256, "the order is not the one that was received")
-    _hold(digest_of(ReportBody.model_validate(signed.body)) == signed.body_sha256, "the report's text is not what was signed")
-    _hold(key.pseudonym == work.case.pseudonym == brief.pseudonym == sent.brief.pseudonym, "the pseudonym differs")
+    _hold(
+        digest_of(ReportBody.model_validate(signed.body)) == signed.body_sha256,
+        "the report's text is not what was signed",
+    )
+    _hold(
+        key.pseudonym == work.case.pseudonym == brief.pseudonym == sent.brief.pseudonym,
+        "the pseudonym differs",
+    )
     _hold(signed.partner == work.case.partner == delivered.partner, "another partner signed")
     _hold(hashlib.sha256(manifest).hexdigest() == delivered.manifest_sha256, "the partner's manifest differs")
     _match_images_again(work, tools)
@@ -112,7 +120,7 @@ def _content(work: Work, signed: SignedReport, manifest: str) -> ReportContent:
         case_id=case.id,
         report_id=signed.report_id,
         version=signed.version,
-        status=signed.status,  # type: ignore[arg-type]  # validated by the model
+        status=signed.status,
         accession_number=order.accession_number,
         signed_at=signed.signed_at,
         change_reason=signed.why,

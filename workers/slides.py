@@ -77,7 +77,9 @@ def require_all(work: Work, judged: Sequence[JudgedSlide]) -> None:
     seen = {j.found.file for j in judged}
     lacking = [line.number for line in work.order.slides if line.file not in seen]
     if lacking:
-        raise Quarantine("service-mismatch", f"slides {', '.join(map(str, lacking))} of the order are no slides")
+        raise Quarantine(
+            "service-mismatch", f"slides {', '.join(map(str, lacking))} of the order are no slides"
+        )
 
 
 def together(paths: Sequence[Path], folder: Path) -> None:

@@ -69,16 +69,19 @@ class Runner:
             return self._run_and_commit(run, scratch)
         except LostOwnership:
             return "stale"
-        except SetAside as reason:
+        except SetAside as aside:
+            reason = aside
             return self._persist(run, lambda c: self._set_aside(c, run, reason))
         except (Transient, OSError) as error:
             words = str(error) if isinstance(error, Transient) else type(error).__name__
             return self._persist(run, lambda c: self._put_back(c, run, words))
-        except NotAllowed as error:
-            return self._persist(run, lambda c: self._end(c, run, "stale", str(error)))
-        except Exception as error:
-            log.error("stage_failed", error=_where(error))
-            return self._persist(run, lambda c: self._end(c, run, "failed", _where(error)))
+        except NotAllowed as moved_on:
+            words = str(moved_on)
+            return self._persist(run, lambda c: self._end(c, run, "stale", words))
+        except Exception as error:  # noqa: BLE001 -- the third kind of error: a bug, recorded and replayable
+            where = _where(error)
+            log.error("stage_failed", error=where)
+            return self._persist(run, lambda c: self._end(c, run, "failed", where))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -130,7 +133,7 @@ class Runner:
             )
 
     def _persist(self, run: Run, write: Callable[[Connection], str]) -> str:
-        """Write what became of the run; while the database is away, keep trying for one lease and then leave it to lapse."""
+        """Write what became of the run; while the database is away, keep trying for one lease, then let it lapse."""
         until = time.monotonic() + self.parts.limits.lease
         while True:
             try:

@@ -103,7 +103,9 @@ def _judge(
         raise refused
     if kind.family == "slide":
         if member is not None:
-            raise Quarantine("archive-unsafe", "a slide inside an archive: it is read by ranges, so drop it as it is")
+            raise Quarantine(
+                "archive-unsafe", "a slide inside an archive: it is read by ranges, so drop it as it is"
+            )
         return judge_slide(path, name)
     if kind.family != "dicom":
         return Ignored(what=f"{number}{f'/{member}' if member else ''}: {kind.format}")

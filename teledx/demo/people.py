@@ -1,4 +1,4 @@
-"""The people of the demonstration: clinics that drop and acknowledge, readers that claim and sign, all over HTTP or S3."""
+"""The people of the demonstration: clinics that drop and acknowledge, readers that claim and sign."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ class Person:
 
     def client(self) -> httpx.Client:
         return httpx.Client(
-            base_url=self.gateway, headers={"Authorization": f"Bearer {self.token}"}, timeout=30, trust_env=False
+            base_url=self.gateway,
+            headers={"Authorization": f"Bearer {self.token}"},
+            timeout=30,
+            trust_env=False,
         )
 
 
@@ -39,14 +42,22 @@ class Clinic:
     def __init__(self, house: House, person: Person) -> None:
         identity = house.identity(f"clinic-{person.organisation}")
         self.person = person
-        self._s3 = S3(S3Settings(url=house.store.url, access_key=identity.access_key, secret_key=identity.secret_key))
+        self._s3 = S3(
+            S3Settings(url=house.store.url, access_key=identity.access_key, secret_key=identity.secret_key)
+        )
         self._http = person.client()
 
     def drop(self, scene: Scene, order: Order, folder: Path, progress: Callable[[int], None]) -> None:
         """Put the files, then the order, into the clinic's prefix of the inbox."""
         prefix = f"{scene.clinic}/{scene.name.replace(' ', '-')}/"
         for line in order.files:
-            self._s3.upload("inbox", f"{prefix}{line.name}", str(folder / line.name), "application/octet-stream", line.sha256)
+            self._s3.upload(
+                "inbox",
+                f"{prefix}{line.name}",
+                str(folder / line.name),
+                "application/octet-stream",
+                line.sha256,
+            )
             progress(line.size)
         content = order.model_dump_json().encode()
         self._s3.replace("inbox", f"{prefix}order.json", content, "application/json")
@@ -92,7 +103,11 @@ class Reader(threading.Thread):
 
     def _read_one(self) -> bool:
         """Claim and sign one case of the script; False if none waits. `wanted` is by case id."""
-        items = self._http.get("/api/worklist", params={"state": "SCHEDULED"}).raise_for_status().json()["work_items"]
+        items = (
+            self._http.get("/api/worklist", params={"state": "SCHEDULED"})
+            .raise_for_status()
+            .json()["work_items"]
+        )
         mine = next((i for i in items if i["case_id"] in self._wanted), None)
         if mine is None:
             return False
@@ -102,7 +117,9 @@ class Reader(threading.Thread):
         claimed.raise_for_status()
         scene = self._wanted[mine["case_id"]]
         body = {"findings": scene.findings, "conclusion": scene.conclusion}
-        self._http.post(f"/api/work-items/{mine['work_item_id']}/sign", json={"body": body}).raise_for_status()
+        self._http.post(
+            f"/api/work-items/{mine['work_item_id']}/sign", json={"body": body}
+        ).raise_for_status()
         return True
 
 

@@ -42,7 +42,9 @@ class Course:
     first_report: float | None = None
 
 
-def main(state: Path, *, once: bool = False, json_file: Path | None = None, console: Console | None = None) -> int:
+def main(
+    state: Path, *, once: bool = False, json_file: Path | None = None, console: Console | None = None
+) -> int:
     """Run the demonstration in a new `state` folder; 0 only if every case ended where it should."""
     console = console or Console(stderr=True)
     began = time.monotonic()
@@ -56,7 +58,9 @@ def main(state: Path, *, once: bool = False, json_file: Path | None = None, cons
                 progress.stop()
                 well = screen.show(console, course, began)
                 if json_file is not None:
-                    json_file.write_text(json.dumps(screen.as_json(course, began), ensure_ascii=False, indent=1))
+                    json_file.write_text(
+                        json.dumps(screen.as_json(course, began), ensure_ascii=False, indent=1)
+                    )
                 if not once:
                     screen.show_doors(console, course)
                     house.supervisor.wait()
@@ -179,4 +183,10 @@ def _act(course: Course, scene: Scene, began: float) -> None:
 def _at_rest(course: Course, scene: Scene) -> bool:
     """Where it should be, or where nothing moves it any more."""
     case = course.seen.get(scene.accession_number)
-    return case is not None and case["state"] in {scene.ends, "quarantined", "rejected", "cancelled", "awaiting_clinic"}
+    return case is not None and case["state"] in {
+        scene.ends,
+        "quarantined",
+        "rejected",
+        "cancelled",
+        "awaiting_clinic",
+    }

@@ -25,7 +25,14 @@ def ended_well(course: Course, scene: Scene) -> bool:
 def show(console: Console, course: Course, began: float) -> bool:
     """Print the table of cases; True if every one ended where it should."""
     table = Table(title="The cases, and what became of them", show_lines=True)
-    for heading in ("case", "clinic", "partner", "state", "time in each leg", "report, or why not and what to do"):
+    for heading in (
+        "case",
+        "clinic",
+        "partner",
+        "state",
+        "time in each leg",
+        "report, or why not and what to do",
+    ):
         table.add_column(heading, overflow="fold")
     for scene in SCENES:
         case = course.seen.get(scene.accession_number)
@@ -36,10 +43,14 @@ def show(console: Console, course: Course, began: float) -> bool:
         state = f"[{colour}]{case['state']}[/{colour}]"
         partner = case.get("partner") or ""
         legs = "\n".join(f"{leg['name']} {_seconds(leg['seconds'])}" for leg in case.get("legs", []))
-        table.add_row(f"{scene.name}\n{case['case_id']}", scene.clinic, partner, state, legs, _what_now(course, case))
+        table.add_row(
+            f"{scene.name}\n{case['case_id']}", scene.clinic, partner, state, legs, _what_now(course, case)
+        )
     console.print(table)
     first = f"{course.first_report:.1f} s" if course.first_report else "none"
-    console.print(f"First report back at its clinic after {first}; everything after {time.monotonic() - began:.1f} s.")
+    console.print(
+        f"First report back at its clinic after {first}; everything after {time.monotonic() - began:.1f} s."
+    )
     return all(ended_well(course, scene) for scene in SCENES)
 
 

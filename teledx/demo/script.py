@@ -55,7 +55,12 @@ def _write(folder: Path, name: str, content: bytes) -> dict[str, Any]:
 
 def _order(scene: Scene, files: list[dict[str, Any]], **changes: Any) -> Order:
     return orders.order(
-        scene.service, scene.patient, files, accession_number=scene.accession_number, priority=scene.priority, **changes
+        scene.service,
+        scene.patient,
+        files,
+        accession_number=scene.accession_number,
+        priority=scene.priority,
+        **changes,
     )
 
 
@@ -99,7 +104,12 @@ def slide(size: int, number: str) -> Maker:
         path = folder / "slide.svs"
         folder.mkdir(parents=True, exist_ok=True)
         make_slide(
-            path, size=size, pathology_number=number, block="A1", stain="HE", patient_name=scene.patient.name_latin
+            path,
+            size=size,
+            pathology_number=number,
+            block="A1",
+            stain="HE",
+            patient_name=scene.patient.name_latin,
         )
         line = orders.slide_line("slide.svs", pathology_number=number, block="A1", stain="HE")
         return _order(scene, [orders.file_line("slide.svs", path)], slides=[line])
@@ -107,19 +117,20 @@ def slide(size: int, number: str) -> Maker:
     return make
 
 
-RADIOLOGY = {"findings": "两肺纹理清晰,未见实变影。纵隔居中,心影不大。", "conclusion": "胸部未见明显异常。"}
+CLEAR_LUNGS = "两肺纹理清晰,未见实变影。纵隔居中,心影不大。"
+NOTHING_FOUND = "胸部未见明显异常。"
 
 SCENES: tuple[Scene, ...] = (
     Scene(name="stat head CT", clinic="wuxiang", service="ct", patient=PATIENTS[4], priority="stat",
           make=ct(24, "CT1"), ends="acknowledged", acknowledged=True,
           findings="脑实质密度均匀,未见出血灶。中线结构居中。", conclusion="颅内未见出血。"),
     Scene(name="chest CT", clinic="jiangshan", service="ct", patient=PATIENTS[0], priority="routine",
-          make=ct(120, "CT1"), ends="returned", **RADIOLOGY),
+          make=ct(120, "CT1"), ends="returned", findings=CLEAR_LUNGS, conclusion=NOTHING_FOUND),
     Scene(name="brain MR", clinic="jiangshan", service="mr", patient=PATIENTS[1], priority="routine",
           make=single("MR2_UNCR.dcm", "MR1"), ends="acknowledged", acknowledged=True,
           findings="双侧脑室旁散在点状 T2 高信号。", conclusion="轻度缺血性白质改变。"),
     Scene(name="chest X-ray", clinic="wuxiang", service="xray", patient=PATIENTS[5], priority="urgent",
-          make=single("RG1_UNCR.dcm", "DR1"), ends="returned", **RADIOLOGY),
+          make=single("RG1_UNCR.dcm", "DR1"), ends="returned", findings=CLEAR_LUNGS, conclusion=NOTHING_FOUND),
     Scene(name="gastric biopsy", clinic="jiangshan", service="histology", patient=PATIENTS[0], priority="routine",
           make=slide(SLIDE_BYTES, "S26-01234"), ends="returned",
           findings="胃窦黏膜,固有层淋巴细胞、浆细胞浸润,局灶肠上皮化生。", conclusion="慢性萎缩性胃炎,伴肠化(轻度)。"),

@@ -29,12 +29,24 @@ class SamplePatient:
 
 
 PATIENTS: tuple[SamplePatient, ...] = (
-    SamplePatient(id="JS20260001", name="王秀英", name_latin="Wang Xiuying", sex="female", birth_date=date(1958, 3, 14)),
-    SamplePatient(id="JS20260002", name="李建国", name_latin="Li Jianguo", sex="male", birth_date=date(1949, 10, 1)),
-    SamplePatient(id="HX20260017", name="陈美丽", name_latin="Chen Meili", sex="female", birth_date=date(1983, 7, 22)),
-    SamplePatient(id="HX20260018", name="周海生", name_latin="Zhou Haisheng", sex="male", birth_date=date(1971, 12, 5)),
-    SamplePatient(id="WX20260101", name="吴小龙", name_latin="Wu Xiaolong", sex="male", birth_date=date(2019, 5, 30)),
-    SamplePatient(id="WX20260102", name="郑玉兰", name_latin="Zheng Yulan", sex="female", birth_date=date(1966, 1, 9)),
+    SamplePatient(
+        id="JS20260001", name="王秀英", name_latin="Wang Xiuying", sex="female", birth_date=date(1958, 3, 14)
+    ),
+    SamplePatient(
+        id="JS20260002", name="李建国", name_latin="Li Jianguo", sex="male", birth_date=date(1949, 10, 1)
+    ),
+    SamplePatient(
+        id="HX20260017", name="陈美丽", name_latin="Chen Meili", sex="female", birth_date=date(1983, 7, 22)
+    ),
+    SamplePatient(
+        id="HX20260018", name="周海生", name_latin="Zhou Haisheng", sex="male", birth_date=date(1971, 12, 5)
+    ),
+    SamplePatient(
+        id="WX20260101", name="吴小龙", name_latin="Wu Xiaolong", sex="male", birth_date=date(2019, 5, 30)
+    ),
+    SamplePatient(
+        id="WX20260102", name="郑玉兰", name_latin="Zheng Yulan", sex="female", birth_date=date(1966, 1, 9)
+    ),
 )
 
 # service -> (procedure, body site, side, question, history)
@@ -98,12 +110,16 @@ def order(
         "files": list(files),
     }
     if slides:
-        content["specimens"] = [{"id": "A", "description": procedure, "body_site": {"text": site}, "side": side}]
+        content["specimens"] = [
+            {"id": "A", "description": procedure, "body_site": {"text": site}, "side": side}
+        ]
         content["slides"] = list(slides)
     return Order.model_validate(content | changes)
 
 
-def slide_line(file: str, *, pathology_number: str, block: str, stain: str, number: int = 1, of: int = 1) -> dict[str, Any]:
+def slide_line(
+    file: str, *, pathology_number: str, block: str, stain: str, number: int = 1, of: int = 1
+) -> dict[str, Any]:
     """One slide of an order, of specimen A."""
     return {
         "file": file,

@@ -20,7 +20,7 @@ SEXES = {"male": "M", "female": "F", "other": "O"}
 
 
 def instance(source: str | Path | Dataset, patient: SamplePatient, **attributes: Any) -> bytes:
-    """One instance of `source` (a pydicom test file's name, a path or a dataset) under the patient's name, as a file."""
+    """One instance of `source` (a pydicom test file's name, a path, a dataset) under the patient's name, as a file."""
     dataset = source if isinstance(source, Dataset) else pydicom.dcmread(_path(source))
     dataset.SpecificCharacterSet = "GB18030"
     dataset.PatientName = patient.dicom_name
@@ -48,7 +48,13 @@ def single(source: str, patient: SamplePatient, *, station: str, at: datetime, *
 
 
 def ct_series(
-    patient: SamplePatient, slices: int, *, station: str, at: datetime, rows: int = 512, description: str = "Chest"
+    patient: SamplePatient,
+    slices: int,
+    *,
+    station: str,
+    at: datetime,
+    rows: int = 512,
+    description: str = "Chest",
 ) -> Iterator[tuple[str, bytes]]:
     """(file name, bytes) of an axial CT of `slices` images of `rows` by `rows` pixels, 1.25 mm apart, 16 bits each."""
     small = pydicom.dcmread(_path("CT_small.dcm"))

@@ -17,7 +17,17 @@ def rows(database):
     rows.close()
 
 
-def add(rows, case_id, *, clinic="a", priority="routine", stage="preprocess", family="dicom", partner=None, delay=0):
+def add(
+    rows,
+    case_id,
+    *,
+    clinic="a",
+    priority="routine",
+    stage="preprocess",
+    family="dicom",
+    partner=None,
+    delay=0,
+):
     with rows.transaction() as connection:
         runs.add(
             connection, case_id=case_id, stage=stage, case_version=1, family=family, priority=priority,
@@ -105,7 +115,8 @@ def test_only_one_worker_claims_a_run(rows):
     with ThreadPoolExecutor(8) as pool:
         claimed = list(
             pool.map(
-                lambda n: runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner=f"w{n}"), range(16)
+                lambda n: runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner=f"w{n}"),
+                range(16),
             )
         )
     assert sum(run is not None for run in claimed) == 1
@@ -147,6 +158,8 @@ def test_what_another_owner_holds_cannot_be_ended_or_put_back(rows):
     with rows.transaction() as connection:
         runs.reclaim(connection, lease=-1)
     second = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="second")
+    assert first is not None
+    assert second is not None
     with rows.transaction() as connection:
         assert not runs.end(connection, first, "done")
         runs.put_back(connection, first, delay=0, error="late", forgive=False)

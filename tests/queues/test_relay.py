@@ -26,7 +26,13 @@ def rows(database):
 def add(rows, case_id, priority="routine"):
     with rows.transaction() as connection:
         runs.add(
-            connection, case_id=case_id, stage="preprocess", case_version=1, family="dicom", priority=priority, clinic="a"
+            connection,
+            case_id=case_id,
+            stage="preprocess",
+            case_version=1,
+            family="dicom",
+            priority=priority,
+            clinic="a",
         )
 
 
@@ -36,7 +42,7 @@ class Heard:
     def __init__(self, rows, on):
         self.calls = []
         self._rows = rows
-        dramatiq.actor(self.run, actor_name=broker.ACTOR, queue_name=broker.queue_of(LANES[0]), broker=on)
+        dramatiq.actor(actor_name=broker.ACTOR, queue_name=broker.queue_of(LANES[0]), broker=on)(self.run)
         broker.declare(on, LANES)
         self.worker = dramatiq.Worker(
             on, queues={broker.queue_of(lane) for lane in LANES}, worker_threads=2, worker_timeout=50
@@ -53,7 +59,7 @@ class Heard:
 @pytest.fixture(params=["in process", "rabbitmq"])
 def each_broker(request):
     if request.param == "in process":
-        made = broker.in_process()
+        made: dramatiq.Broker = broker.in_process()
     else:
         made = broker.LaneBroker([request.getfixturevalue("rabbitmq").url], quorum=False)
     yield made
@@ -114,7 +120,8 @@ def test_of_two_leading_relays_one_relays_and_the_other_takes_over(rows, each_br
     heard = Heard(rows, each_broker)
     heard.worker.start()
     relays = [
-        Relay(rows, each_broker, RelaySettings(name=f"r{n}", lanes=LANES, window=5, poll=0.1, lead=True)) for n in range(2)
+        Relay(rows, each_broker, RelaySettings(name=f"r{n}", lanes=LANES, window=5, poll=0.1, lead=True))
+        for n in range(2)
     ]
     for relay in relays:
         relay.start()
@@ -135,4 +142,6 @@ def test_of_two_leading_relays_one_relays_and_the_other_takes_over(rows, each_br
 
 def rows_publisher(rows, case_id):
     with rows.transaction() as connection:
-        return connection.execute("SELECT published_by AS p FROM stage_run WHERE case_id = %s", (case_id,)).fetchone()["p"]
+        return connection.execute(
+            "SELECT published_by AS p FROM stage_run WHERE case_id = %s", (case_id,)
+        ).fetchone()["p"]

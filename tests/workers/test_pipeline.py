@@ -38,10 +38,14 @@ def sign(region, reader="lin"):
 
 
 def at_partner(region, bucket, suffix):
-    return {f.key: region.s3.get(bucket, f.key) for f in region.s3.listing(bucket, "") if f.key.endswith(suffix)}
+    return {
+        f.key: region.s3.get(bucket, f.key) for f in region.s3.listing(bucket, "") if f.key.endswith(suffix)
+    }
 
 
-def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_real_name(region, pdftotext, tmp_path):
+def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_real_name(
+    region, pdftotext, tmp_path
+):
     files = drop_ct(region)
     case = region.one("SELECT id, state, partner, reason_code, reason_detail, brief, pseudonym FROM cases")
     assert case["state"] == "delivered", case
@@ -69,7 +73,9 @@ def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_rea
 
 def test_a_slide_reaches_the_reader_without_label_and_returns(region, tmp_path):
     path = tmp_path / "a.svs"
-    make_slide(path, size=40_000_000, pathology_number="S26-1", block="A1", stain="HE", patient_name="Wang Xiuying")
+    make_slide(
+        path, size=40_000_000, pathology_number="S26-1", block="A1", stain="HE", patient_name="Wang Xiuying"
+    )
     content = path.read_bytes()
     line = orders.slide_line("a.svs", pathology_number="S26-1", block="A1", stain="HE")
     order = orders.order(
@@ -118,13 +124,19 @@ def test_the_same_patient_has_one_pseudonym_and_another_clinics_same_number_anot
 def test_a_stat_case_is_delivered_before_an_older_backlog(region):
     for number in range(3):
         image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)
-        order = orders.order("ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number=f"R-{number}")
+        order = orders.order(
+            "ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number=f"R-{number}"
+        )
         region.drop("jiangshan", order, {"a.dcm": image})
     image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=AT)
-    stat = orders.order("ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number="S-0", priority="stat")
+    stat = orders.order(
+        "ct", PATIENT, [orders.file_line("a.dcm", image)], accession_number="S-0", priority="stat"
+    )
     region.drop("jiangshan", stat, {"a.dcm": image})
     region.settle()
-    first = region.fetch("SELECT c.priority FROM milestone m JOIN cases c ON c.id = m.case_id WHERE m.name = 'delivered' ORDER BY m.id")
+    first = region.fetch(
+        "SELECT c.priority FROM milestone m JOIN cases c ON c.id = m.case_id WHERE m.name = 'delivered' ORDER BY m.id"
+    )
     assert first[0]["priority"] == "stat"
 
 
@@ -132,5 +144,8 @@ def test_a_stat_case_is_delivered_before_an_older_backlog(region):
 def test_every_object_of_ours_belongs_to_a_case(region, zone):
     drop_ct(region)
     sign(region)
-    claimed = {r["key"] for r in region.fetch("SELECT key FROM object WHERE zone = %s AND claimed_at IS NOT NULL", zone)}
+    claimed = {
+        r["key"]
+        for r in region.fetch("SELECT key FROM object WHERE zone = %s AND claimed_at IS NOT NULL", zone)
+    }
     assert {f.key for f in region.s3.listing(zone, "")} == claimed

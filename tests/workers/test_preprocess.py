@@ -41,7 +41,9 @@ def series(slices=8):
 
 
 def document(region, case_id):
-    return region.one("SELECT body FROM vault.document WHERE case_id = %s AND stage = 'preprocess'", case_id)["body"]
+    return region.one("SELECT body FROM vault.document WHERE case_id = %s AND stage = 'preprocess'", case_id)[
+        "body"
+    ]
 
 
 def test_a_series_is_grouped_and_its_stations_use_recorded(region):
@@ -67,7 +69,9 @@ def test_a_zip_archive_is_read_like_the_files_in_it(region):
             archive.writestr(name, content)
     case = drop_and_settle(region, {"study.zip": packed.getvalue()})
     assert case["state"] == "preprocessed", case
-    assert [len(s["instances"]) for st in document(region, case["id"])["studies"] for s in st["series"]] == [8]
+    assert [len(s["instances"]) for st in document(region, case["id"])["studies"] for s in st["series"]] == [
+        8
+    ]
 
 
 def missing_slices():
@@ -85,9 +89,13 @@ def conflicting():
     ("make", "state", "code"),
     [
         pytest.param(lambda: {"a.dcm": ct(OTHER)}, "quarantined", "identity-mismatch", id="another patient"),
-        pytest.param(lambda: {"a.dcm": ct(), "b.dcm": ct(OTHER)}, "quarantined", "identity-mismatch", id="one of two"),
+        pytest.param(
+            lambda: {"a.dcm": ct(), "b.dcm": ct(OTHER)}, "quarantined", "identity-mismatch", id="one of two"
+        ),
         pytest.param(lambda: {"a.dcm": ct()[:20_000]}, "quarantined", "file-damaged", id="cut"),
-        pytest.param(lambda: {"a.dcm": b"\x7fELF" + bytes(900)}, "quarantined", "format-unknown", id="unknown"),
+        pytest.param(
+            lambda: {"a.dcm": b"\x7fELF" + bytes(900)}, "quarantined", "format-unknown", id="unknown"
+        ),
         pytest.param(conflicting, "quarantined", "uid-conflict", id="same UID, other bytes"),
         pytest.param(missing_slices, "rejected", "slices-missing", id="missing slices"),
         pytest.param(lambda: {"a.txt": b"hello there\n"}, "rejected", "no-images", id="no image"),
@@ -110,7 +118,9 @@ def test_an_order_without_a_question_goes_back_with_advice(region):
 
 def test_what_is_said_of_a_case_set_aside_holds_no_identity(region):
     case = drop_and_settle(region, {"王秀英.dcm": ct(OTHER)})
-    said = f"{case['reason_detail']} {region.fetch('SELECT note FROM milestone')} {region.fetch('SELECT error FROM stage_run')}"
+    notes = region.fetch("SELECT note FROM milestone")
+    errors = region.fetch("SELECT error FROM stage_run")
+    said = f"{case['reason_detail']} {notes} {errors}"
     for value in (PATIENT.name, OTHER.name, PATIENT.id, OTHER.id, "Wang", "1958"):
         assert value not in said
 
@@ -135,7 +145,10 @@ def test_a_slide_is_opened_judged_and_its_label_matched(region, tmp_path):
     (slide,) = document(region, case["id"])["slides"]
     assert (slide["format"], slide["label"]) == ("svs", "matches")
     assert slide["tissue_share"] > 0.05
-    assert region.one("SELECT clinic, modality FROM station_use") == {"clinic": "yinzhou-people", "modality": "SM"}
+    assert region.one("SELECT clinic, modality FROM station_use") == {
+        "clinic": "yinzhou-people",
+        "modality": "SM",
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""receive and the inbox: every drop ends in exactly one of a case, a quarantine with its reason, a rejection with advice."""
+"""receive and the inbox: every drop ends as a case, as a quarantine with its reason, or as a rejection with advice."""
 
 import json
 from datetime import UTC, datetime
@@ -157,4 +157,3 @@ def test_a_file_deleted_by_the_clinic_before_the_receipt_is_missed_in_words(regi
     assert region.one("SELECT state FROM vault.drops")["state"] == "rejected"
     with pytest.raises(Absent):
         region.s3.head("identified", "nothing")
-
