@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -109,18 +108,29 @@ def environment(
 
 
 @pytest.fixture
-def gateways(
-    environment: dict[str, str], database: TestDatabase, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
-    """Both gateways, served as in production, and named in the environment."""
-    with ExitStack() as stack:
-        url = stack.enter_context(serving(settings.read(), "region"))
-        with monkeypatch.context() as other:
-            other.setenv("TELEDX_DATABASE_URL", database.partner_url)
-            partner_url = stack.enter_context(serving(settings.read(), "partner"))
+def region_gateway(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The region's gateway, served as in production, and named in the environment."""
+    with serving(settings.read(), "region") as url:
         monkeypatch.setenv("TELEDX_GATEWAY_URL", url)
-        monkeypatch.setenv("TELEDX_PARTNER_GATEWAY_URL", partner_url)
-        yield
+        yield url
+
+
+@pytest.fixture
+def partner_gateway(
+    environment: dict[str, str], database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The partners' gateway, likewise, with the partners' role."""
+    with monkeypatch.context() as other:
+        other.setenv("TELEDX_DATABASE_URL", database.partner_url)
+        told = settings.read()
+    with serving(told, "partner") as url:
+        monkeypatch.setenv("TELEDX_PARTNER_GATEWAY_URL", url)
+        yield url
+
+
+@pytest.fixture
+def gateways(region_gateway: str, partner_gateway: str) -> None:
+    """Both."""
 
 
 @contextmanager
@@ -142,10 +152,12 @@ def serving(told: settings.Settings, side: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def as_person(region: Region, gateways: None) -> Callable[[str], Teledx]:
-    """`as_person("chen")("status")` runs the command line with a token of that account."""
+def as_person(region: Region, request: pytest.FixtureRequest) -> Callable[[str], Teledx]:
+    """`as_person("chen")("status")` runs the command line with a token of that account, its gateway being there."""
 
     def of(account: str) -> Teledx:
+        role = region.parts.network.current()[1].account(account).role
+        request.getfixturevalue("partner_gateway" if role == "reader" else "region_gateway")
         with region.rows.transaction() as connection:
             token = accounts.issue(connection, account, lifetime=timedelta(hours=1))
         return lambda *words, **options: run(*words, token=token, **options)
@@ -182,8 +194,3 @@ def free_port() -> int:
     """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
-
-
-def unlike(text: str) -> str:
-    """Some other text."""
-    return f"{text}-{secrets.token_hex(3)}"

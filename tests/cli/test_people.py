@@ -269,7 +269,7 @@ def test_the_route_of_a_case_is_explained(region, chen):
         ("yu", ("acknowledge", "X")),
     ],
 )
-def test_what_ones_role_may_not_do_is_refused_with_its_own_code(as_person, account, words):
+def test_what_ones_role_may_not_do_is_refused_with_its_own_code(gateways, as_person, account, words):
     answer = as_person(account)(*words, "--json")
     assert answer.code == Exit.NOT_ALLOWED
     assert answer.error["todo"]
