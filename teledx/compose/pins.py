@@ -7,7 +7,7 @@ directly or through others; the hashes stay as they are. Standard library alone:
 import argparse
 import re
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +63,8 @@ def needed(found: Mapping[str, tuple[Pin, ...]], without: Collection[str] = ()) 
     return [pin for name, group in found.items() if name in kept for pin in group]
 
 
-def _asked(group: tuple[Pin, ...], by: object) -> bool:
-    return any(by(asker) for pin in group for asker in pin.askers)  # type: ignore[operator]
+def _asked(group: tuple[Pin, ...], by: Callable[[str], object]) -> bool:
+    return any(by(asker) for pin in group for asker in pin.askers)
 
 
 def _pin(block: list[str]) -> Pin:

@@ -11,7 +11,7 @@ as they are and the accounts in those are not ours.
 import argparse
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -77,12 +77,32 @@ class SecretFolder:
         file.chmod(mode)
 
 
-def make(folder: Path, network: Network) -> None:
-    """Make what is missing of the composition's secrets for this network, and write every file."""
+def make(
+    folder: Path, network: Network, *, rotate: Collection[str] = (), retire: Collection[str] = ()
+) -> None:
+    """Make what is missing of the composition's secrets for this network, and write every file.
+
+    `rotate` gives these identities at the store new keys beside the old ones, which `retire` ends. LookupError: the
+    network makes no such identity.
+    """
     kept = SecretFolder(folder)
     kept.open()
-    identities = [_identity(kept, name, actions) for name, actions in rights(network).items()]
-    for name, content in contents(kept, identities).items():
+    wanted = rights(network)
+    unknown = sorted({*rotate, *retire} - set(wanted))
+    if unknown:
+        raise LookupError(f"no identity {', '.join(unknown)}; there are {', '.join(wanted)}")
+    for name in retire:
+        kept.values.pop(f"old s3 {name}", None)
+    for name in rotate:
+        kept.values[f"old s3 {name}"] = kept.value(f"s3 {name}")
+        del kept.values[f"s3 {name}"]
+    identities = [_identity(kept, name, actions) for name, actions in wanted.items()]
+    old = [
+        _identity(kept, name, actions, old=True)
+        for name, actions in wanted.items()
+        if f"old s3 {name}" in kept.values
+    ]
+    for name, content in contents(kept, identities, old).items():
         kept.write(name, content)
     for identity in identities:
         keys = {"access_key": identity.access_key, "secret_key": identity.secret_key}
@@ -90,7 +110,7 @@ def make(folder: Path, network: Network) -> None:
     kept.close()
 
 
-def contents(kept: SecretFolder, identities: list[Identity]) -> Mapping[str, str]:
+def contents(kept: SecretFolder, identities: list[Identity], old: list[Identity]) -> Mapping[str, str]:
     """Every secret that docker-compose.yml names, by file name."""
     by_name = {identity.name: identity for identity in identities}
     password = {role: kept.value(f"password of {role}") for role in ("owner", "region", "partner", "broker")}
@@ -108,7 +128,7 @@ def contents(kept: SecretFolder, identities: list[Identity]) -> Mapping[str, str
         "region_metrics_token": kept.value("metrics of the region"),
         "partner_metrics_token": kept.value("metrics of the partners"),
         "store_notification": NOTIFICATION.format(endpoint=EVENTS, token=webhook),
-        "store_identities": identities_document(identities),
+        "store_identities": identities_document([*identities, *old]),
         **{
             f"{file}_s3_{part}_key": getattr(by_name[name], f"{part}_key")
             for file, name in PROGRAMS_AT_THE_STORE.items()
@@ -126,8 +146,8 @@ PROGRAMS_AT_THE_STORE = {
 }
 
 
-def _identity(kept: SecretFolder, name: str, actions: tuple[str, ...]) -> Identity:
-    secret = kept.value(f"s3 {name}")
+def _identity(kept: SecretFolder, name: str, actions: tuple[str, ...], *, old: bool = False) -> Identity:
+    secret = kept.value(f"{'old ' if old else ''}s3 {name}")
     return Identity(name=name, access_key=f"{name}-{secret[:6]}", secret_key=secret[6:], actions=actions)
 
 
@@ -135,9 +155,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="compose-secrets", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--network", type=Path, help="the network file; without: the sample's")
+    parser.add_argument(
+        "--rotate", nargs="+", default=[], metavar="IDENTITY", help="new keys beside the old ones"
+    )
+    parser.add_argument("--retire", nargs="+", default=[], metavar="IDENTITY", help="end the old keys")
     told = parser.parse_args()
     sample = resources.files("teledx") / "sample_network.toml"
-    make(told.folder, load((told.network or sample).read_text(encoding="utf-8")))
+    network = load((told.network or sample).read_text(encoding="utf-8"))
+    make(told.folder, network, rotate=told.rotate, retire=told.retire)
 
 
 if __name__ == "__main__":

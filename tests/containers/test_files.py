@@ -91,6 +91,26 @@ def test_secrets_once_made_stay_and_a_new_clinic_gets_its_own(tmp_path: Path):
     assert (folder / "store_identities").stat().st_ino == inode, "a running container would not see it"
 
 
+def test_while_keys_are_rotated_old_and_new_ones_open_the_store(tmp_path: Path):
+    folder = tmp_path / "secrets"
+
+    def keys() -> set[str]:
+        identities = json.loads((folder / "store_identities").read_text())["identities"]
+        (worker,) = [identity for identity in identities if identity["name"] == "worker"]
+        return {credential["secretKey"] for credential in worker["credentials"]}
+
+    secret_files.make(folder, NETWORK)
+    before = keys()
+    secret_files.make(folder, NETWORK, rotate=["worker"])
+    given = (folder / "worker_s3_secret_key").read_text()
+    assert given not in before
+    assert keys() == {*before, given}
+    secret_files.make(folder, NETWORK, retire=["worker"])
+    assert keys() == {given}
+    with pytest.raises(LookupError, match="no identity nobody"):
+        secret_files.make(folder, NETWORK, rotate=["nobody"])
+
+
 def test_the_secrets_folder_lets_nobody_else_in(tmp_path: Path):
     folder = tmp_path / "secrets"
     secret_files.make(folder, NETWORK)
