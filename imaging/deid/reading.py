@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 from cases.errors import Quarantine
 from imaging.deid.elements import PIXEL_DATA, DataSet
-from imaging.deid.rules import value_of
 
 # tag | what a reader calls it | whether the value itself stays (else: a value stays)
 NEEDED: tuple[tuple[int, str, bool], ...] = (
@@ -52,10 +51,15 @@ _AGE = 0x00101010
 
 def needed(elements: DataSet) -> Mapping[str, str]:
     """What the reading needs of a data set, by its name: values, and how many items a sequence has."""
-    found = {name: value_of(elements, tag) for tag, name, _ in NEEDED}
-    counts = {e.tag: len(e.items) for e in elements if e.items}
-    found |= {name: str(counts.get(tag, "")) for tag, name in _NEEDED_SEQUENCES}
-    found["pixel data"] = "present" if any(e.tag == PIXEL_DATA for e in elements) else ""
+    here = {e.tag: e for e in elements}
+    found = {
+        name: bytes(here[tag].value).decode("latin-1").strip(" \0") if tag in here else ""
+        for tag, name, _ in NEEDED
+    }
+    found |= {
+        name: str(len(here[tag].items or ()) or "") if tag in here else "" for tag, name in _NEEDED_SEQUENCES
+    }
+    found["pixel data"] = "present" if PIXEL_DATA in here else ""
     return found
 
 

@@ -66,7 +66,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("national ID", re.compile(r"(?<![\dA-Za-z.])(?:\d{6}\s?\d{8}\s?\d{3}[\dXx]|\d{15})(?![\dA-Za-z])"), _is_citizen),
     ("mobile", re.compile(r"(?<![\d.])(?:\+?86[\s-]?)?1[3-9]\d[\s-]?\d{4}[\s-]?\d{4}(?!\d)"), _always),
     ("land line", re.compile(r"(?<![\d.])(?:\(0\d{2,3}\)\s?|0\d{2,3}[\s-])\d{7,8}(?:-\d{1,6})?(?!\d)"), _always),
-    ("land line", re.compile(r"(?:电话|联系方式|[Tt]el|TEL|[Pp]hone)[:.\s]{0,3}\+?[\d\s()-]{6,20}\d"), _always),
+    ("land line", re.compile(r"(?:(?:联系)?电话|联系方式|[Tt]el|TEL|[Pp]hone)[:.\s]{0,3}\+?[\d\s()-]{6,20}\d"), _always),
     ("mail address", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _always),
     ("date", re.compile(r"(?<!\d)(?:19|20)\d{2}\s?年\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?[日号])?"), _always),
     ("date", re.compile(r"[一二][〇○零九一二三四五六七八]{3}年[一二三四五六七八九十]{1,2}月"
@@ -100,7 +100,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
 
 _BEFORE_A_CUT = re.compile(
     r"(?:(?:\b(?:for|of|by|from|on|at|dated?|patient|pt|name|id|mrn|dob|born|tel|phone|and|ref(?:erred)?|per|in)\b|"
-    r"姓名|电话|手机|日期|身份证号?码?|住址|家庭住址|地址|出生日期|生日|出生于|[,;:=/^|_#])"
+    r"姓名|联系电话|联系方式|电话|手机|日期|身份证号?码?|住址|家庭住址|地址|出生日期|生日|出生于|[,;:=/^|_#])"
     r"[\s:.,;-]*)*\ue000",
     re.IGNORECASE,
 )
