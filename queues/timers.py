@@ -18,6 +18,7 @@ from storage.database import Database
 log = structlog.get_logger()
 
 LEADER_LOCK = 0x7E1ED3
+REST_FACTOR = 3.0
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,43 @@ class Duty:
     seconds: float
     act: Callable[[str], object]
     channel: str = ""
+
+
+class _Agenda:
+    """When each duty is due: by the clock, and soon after a notice, but never so often that it does nothing else.
+
+    After a duty took t seconds for a payload, notices of that payload wait for 3 t: ten thousand files that arrive
+    one by one are looked at a few times and not ten thousand times.
+    """
+
+    def __init__(self, duties: Sequence[Duty]) -> None:
+        self._duties = duties
+        self._due: dict[tuple[str, str], float] = {(d.name, ""): 0.0 for d in duties}
+        self._not_before: dict[tuple[str, str], float] = {}
+
+    def due(self) -> list[tuple[Duty, str]]:
+        now = time.monotonic()
+        names = [(name, payload) for (name, payload), at in self._due.items() if at <= now]
+        return [(duty, payload) for duty in self._duties for name, payload in names if name == duty.name]
+
+    def done(self, duty: Duty, payload: str, took: float) -> None:
+        now = time.monotonic()
+        self._not_before[duty.name, payload] = now + REST_FACTOR * took
+        if payload:
+            self._due.pop((duty.name, payload), None)
+        else:
+            self._due[duty.name, ""] = now + duty.seconds
+
+    def hear(self, channel: str, payload: str) -> None:
+        for duty in self._duties:
+            if duty.channel == channel:
+                key = (duty.name, payload)
+                soon = max(time.monotonic(), self._not_before.get(key, 0.0))
+                self._due[key] = min(self._due.get(key, soon), soon)
+
+    def rest(self) -> float:
+        """Seconds until something is due; at most one, so that a stop is heard."""
+        return max(0.02, min(min(self._due.values()) - time.monotonic(), 1.0))
 
 
 class Timers:
@@ -63,20 +101,14 @@ class Timers:
         for duty in self._duties:
             if duty.channel:
                 connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(duty.channel)))
-        due = dict.fromkeys((d.name for d in self._duties), 0.0)
+        agenda = _Agenda(self._duties)
         while not self._stop.is_set():
-            now = time.monotonic()
-            for duty in self._duties:
-                if due[duty.name] <= now:
-                    due[duty.name] = now + duty.seconds
-                    self._do(duty, "")
-            rest = max(0.05, min(min(due.values()) - time.monotonic(), 1.0))
-            for channel, payload in {
-                (n.channel, n.payload) for n in connection.notifies(timeout=rest, stop_after=1)
-            }:
-                for duty in self._duties:
-                    if duty.channel == channel:
-                        self._do(duty, payload)
+            for duty, payload in agenda.due():
+                started = time.monotonic()
+                self._do(duty, payload)
+                agenda.done(duty, payload, time.monotonic() - started)
+            for notice in connection.notifies(timeout=agenda.rest(), stop_after=1):
+                agenda.hear(notice.channel, notice.payload)
 
     def _do(self, duty: Duty, payload: str) -> None:
         try:
