@@ -25,7 +25,7 @@ from storage.s3 import S3, S3Settings
 from storage.vault import Keyring, PatientVault
 from teledx.settings import Settings
 from teledx.workdays import is_chinese_workday
-from workers import intake, reaper, rescue
+from workers import intake, reaper, rescue, withdrawal
 from workers.child import Child
 from workers.parts import Limits, Parts
 
@@ -128,10 +128,16 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         reaper.abort_uploads(parts.s3, ("inbox",), older=timedelta(days=7))
 
     return (
-        Duty("inbox", settings.inbox_poll_seconds, lambda clinic: intake.scan(parts, clinic or None), channel=INBOX),
+        Duty(
+            "inbox",
+            settings.inbox_poll_seconds,
+            lambda clinic: intake.scan(parts, clinic or None),
+            channel=INBOX,
+        ),
         Duty("clear inbox", 2.0, clear),
         Duty("reclaim", max(settings.lease_seconds / 6, 0.5), lambda _: rescue.reclaim(parts)),
         Duty("reading leases", 15.0, expire),
+        Duty("withdrawal", 60.0, lambda _: withdrawal.withdraw(parts)),
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
         Duty("stale uploads", 3600.0, lambda _: reaper.abort_uploads(parts.s3, zones)),
         Duty("broken-off drops", 600.0, give_up),
