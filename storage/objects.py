@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from cases.documents import StoredObject
+from cases.errors import Quarantine
 from cases.ports import Segment
 from storage.database import Connection, Database
 from storage.runs import Run
@@ -76,9 +77,24 @@ class RunObjects:
             yield block
 
     def download(self, stored: StoredObject, target: Path) -> None:
+        """Raises `Quarantine("binding-broken")` if the store holds other bytes than the case was given."""
+        digest = hashlib.sha256()
         with target.open("wb") as out:
             for block in self.stream(stored, 4 * MIB):
+                digest.update(block)
                 out.write(block)
+        if digest.hexdigest() != stored.sha256:
+            raise _replaced(stored)
+
+    def require_same(self, stored: StoredObject) -> None:
+        """By size and by the digest that its writer declared, for what is too large to be read whole again.
+
+        Raises `Quarantine("binding-broken")` if the store holds another object than the case was given.
+        """
+        try:
+            self._expect_same(stored)
+        except (Absent, Conflict):
+            raise _replaced(stored) from None
 
     def write(self, zone: str, key: str, content: bytes, media_type: str) -> StoredObject:
         done = StoredObject(
@@ -198,6 +214,10 @@ class RunObjects:
         found = self._s3.head(expected.zone, expected.key)
         if found.size != expected.size or found.sha256 != expected.sha256:
             raise Conflict(f"{expected.zone}/{expected.key} holds other bytes")
+
+
+def _replaced(stored: StoredObject) -> Quarantine:
+    return Quarantine("binding-broken", f"an object in {stored.zone} is not the one that was written")
 
 
 def _ranges(offset: int, end: int) -> Iterator[tuple[int, int]]:

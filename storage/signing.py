@@ -72,9 +72,17 @@ def versions(connection: Connection, report_id: UUID) -> list[dict[str, Any]]:
     ).fetchall()
 
 
-def digest_of(body: ReportBody) -> str:
-    """SHA-256 in hex of the body as JSON with sorted keys, no spaces and plain Unicode."""
-    said = json.dumps(body.model_dump(mode="json"), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+def digest_of(case_id: str, body: ReportBody) -> str:
+    """SHA-256 in hex of the case and the body as JSON with sorted keys, no spaces and plain Unicode.
+
+    The case is part of it, so that two reports that changed places are not what was signed.
+    """
+    said = json.dumps(
+        {"case": case_id, **body.model_dump(mode="json")},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
     return hashlib.sha256(said.encode()).hexdigest()
 
 
@@ -82,7 +90,11 @@ def preliminary(connection: Connection, work_item_id: UUID, reader: str, body: R
     """The holder's preliminary report; the reading goes on. Saying the same twice is saying it once."""
     found = readings.held(connection, work_item_id, reader)
     standing = current(connection, found.case_id)
-    if standing and standing.status == "preliminary" and standing.body_sha256 == digest_of(body):
+    if (
+        standing
+        and standing.status == "preliminary"
+        and standing.body_sha256 == digest_of(found.case_id, body)
+    ):
         return standing
     report = _write(connection, found, reader, body, "preliminary")
     cases.move(connection, found.case_id, "preliminary", actor=reader)
@@ -110,7 +122,7 @@ def _is_that(standing: Report, found: WorkItem, reader: str, body: ReportBody) -
     return (standing.work_item_id, standing.signed_by, standing.body_sha256) == (
         found.id,
         reader,
-        digest_of(body),
+        digest_of(found.case_id, body),
     )
 
 
@@ -137,11 +149,20 @@ def _change(
     case_id = get(connection, report_id).case_id
     cases.get(connection, case_id, lock=True)
     standing = get(connection, report_id)
-    if (standing.signed_by, standing.body_sha256, standing.why) == (reader, digest_of(body), why):
+    if (standing.signed_by, standing.body_sha256, standing.why) == (reader, digest_of(case_id, body), why):
         return standing
     status = advance("report", standing.status, event)
     _add_version(
-        connection, report_id, standing.partner, standing.version + 1, status, reader, body, why, None
+        connection,
+        report_id,
+        case_id,
+        standing.partner,
+        standing.version + 1,
+        status,
+        reader,
+        body,
+        why,
+        None,
     )
     case = cases.move(connection, case_id, milestone, actor=reader)
     transition.next_run(connection, case, "return")
@@ -163,13 +184,25 @@ def _write(connection: Connection, found: WorkItem, reader: str, body: ReportBod
     )
     assert row is not None, "INSERT RETURNING gives a row"
     status = advance("report", row["status"], event)
-    _add_version(connection, row["id"], found.partner, row["version"] + 1, status, reader, body, "", found.id)
+    _add_version(
+        connection,
+        row["id"],
+        found.case_id,
+        found.partner,
+        row["version"] + 1,
+        status,
+        reader,
+        body,
+        "",
+        found.id,
+    )
     return get(connection, row["id"])
 
 
 def _add_version(
     connection: Connection,
     report_id: UUID,
+    case_id: str,
     partner: str,
     version: int,
     status: str,
@@ -188,7 +221,7 @@ def _add_version(
             partner,
             status,
             Jsonb(body.model_dump(mode="json")),
-            digest_of(body),
+            digest_of(case_id, body),
             why,
             reader,
             work_item_id,

@@ -51,6 +51,7 @@ def _slide(
     identity_values: tuple[str, ...],
 ) -> StoredObject:
     stored = files.of(slide.file).stored
+    tools.objects.require_same(stored)
     source = StoredSource(tools.objects, stored)
     plan = _plan(source, identity_values)
     sha256 = digest(plan, source)

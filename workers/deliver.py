@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from cases.documents import Deidentified, Delivered, StoredObject
 from cases.errors import Quarantine
-from storage.s3 import Absent
+from storage.s3 import Absent, Conflict
 from storage.transition import Done
 from workers.parts import Pause, Tools, Work
 
@@ -52,7 +52,10 @@ def deliver(work: Work, tools: Tools) -> Done | Pause:
 
 def _batch(pairs: list[tuple[StoredObject, str]], bucket: str, tools: Tools) -> None:
     def one(pair: tuple[StoredObject, str]) -> None:
-        copy = tools.objects.copy(pair[0], bucket, pair[1])
+        try:
+            copy = tools.objects.copy(pair[0], bucket, pair[1])
+        except Conflict:
+            raise Quarantine("delivery-differs", "a file of another digest stands at the partner") from None
         digest = hashlib.sha256()
         for block in tools.objects.stream(copy):
             digest.update(block)

@@ -73,13 +73,14 @@ def _bind(work: Work, tools: Tools, signed: SignedReport) -> str:
     )
     _hold(content_sha256(work.order) == signed.order_sha256, "the order is not the one that was received")
     _hold(
-        digest_of(ReportBody.model_validate(signed.body)) == signed.body_sha256,
+        digest_of(work.case.id, ReportBody.model_validate(signed.body)) == signed.body_sha256,
         "the report's text is not what was signed",
     )
     _hold(
         key.pseudonym == work.case.pseudonym == brief.pseudonym == sent.brief.pseudonym,
         "the pseudonym differs",
     )
+    _hold(brief == sent.brief, "the reader was shown another brief than was sent")
     _hold(signed.partner == work.case.partner == delivered.partner, "another partner signed")
     _hold(hashlib.sha256(manifest).hexdigest() == delivered.manifest_sha256, "the partner's manifest differs")
     _match_images_again(work, tools)
@@ -94,6 +95,8 @@ def _match_images_again(work: Work, tools: Tools) -> None:
     kept = {(f.name, f.stored.size, f.stored.sha256) for f in received.files}
     _hold(named == kept, "the kept files are not those of the order")
     files = Files(received, tools.objects, tools.scratch)
+    for slide in found.slides:
+        tools.objects.require_same(files.of(slide.file).stored)
     seen = []
     for series in (s for st in found.studies for s in st.series if s.modality != "SM"):
         middle = study.representative(series)
