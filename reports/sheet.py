@@ -56,6 +56,9 @@ class Sheet(FPDF):
         self.set_auto_page_break(False)
         self.c_margin = 0.0
         self.add_font("sans", fname=str(sans_path()))
+        # The whole font's bounding box holds for its subset too; drawing every glyph to find a tighter one takes longer
+        # than all the rest of a report.
+        self.fonts["sans"].ttfont.recalcBBoxes = False
         self.set_font("sans", size=BODY)
         self.glyphs = glyphs()
         self.lacking = False
