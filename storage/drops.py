@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from cases.documents import Received
+from cases.errors import Transient
 from cases.order import Order
 from cases.states import advance
 from storage import cases, objects, runs
@@ -225,13 +226,23 @@ VALUES (%(id)s, %(clinic)s, %(accession)s, %(patient_id)s, %(patient_name)s, %(c
 
 
 def accept(database: Database, run: Run, new: NewCase) -> str:
-    """Commit `receive`: the drop becomes a case (or joins the one it already made), with a receipt; returns its id."""
+    """Commit `receive`: the drop becomes a case (or joins the one it already made), with a receipt; returns its id.
+
+    Raises `Transient` if another drop took the accession number in this very moment: the next attempt sees it.
+    """
     with database.transaction() as connection:
         if not runs.end(connection, run, "done"):
             raise LostOwnership(run.stage)
         drop = get(connection, run.case_id, lock=True)
+        number = new.order.accession_number
+        # drops of one number are accepted one after the other
+        connection.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{drop.clinic}/{number}",)
+        )
         case_id = same_content(connection, drop.clinic, new.content_sha256)
         if case_id is None:
+            if drop.released_by is None and accession_taken(connection, drop.clinic, number):
+                raise Transient("another drop took the accession number at the same time")
             case_id = drop.id
             _create(connection, drop, new)
         receipt = _receipt(connection, drop, case_id, new)

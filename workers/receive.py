@@ -59,8 +59,9 @@ def _new_case(parts: Parts, drop: Drop, network: Network, version: int, tools: T
     order = _order(parts, drop, listing)
     content = content_sha256(order)
     with parts.database.transaction() as connection:
-        earlier = drops.same_content(connection, drop.clinic, content)
+        # in this order: a twin that commits between the two is then seen as the same drop, not as a reused number
         taken = drops.accession_taken(connection, drop.clinic, order.accession_number)
+        earlier = drops.same_content(connection, drop.clinic, content)
     aside = taken is not None and earlier is None and drop.released_by is None
     zone = "quarantine" if aside else "identified"
     received = Received(files=(), total_bytes=0) if earlier else _take(tools, drop, order, listing, zone)

@@ -157,3 +157,27 @@ def test_a_file_deleted_by_the_clinic_before_the_receipt_is_missed_in_words(regi
     assert region.one("SELECT state FROM vault.drops")["state"] == "rejected"
     with pytest.raises(Absent):
         region.s3.head("identified", "nothing")
+
+
+def test_the_same_drop_received_twice_at_once_is_one_case(region, image, monkeypatch):
+    """Both runs look before either has committed; the second meets the first's case and joins it."""
+    for name in ("first", "second"):
+        region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image}, name)
+    intake.scan(region.parts)
+    first, second = region.fetch("SELECT case_id FROM stage_run ORDER BY id")
+    seen = drops.same_content
+
+    def look_then_lose(connection, clinic, content):
+        """The other run commits between this one's look and its own commit."""
+        found = seen(connection, clinic, content)
+        if found is None and not raced:
+            raced.append(True)
+            region.runner.run(second["case_id"], "receive", 0)
+        return found
+
+    raced: list[bool] = []
+    monkeypatch.setattr(drops, "same_content", look_then_lose)
+    region.runner.run(first["case_id"], "receive", 0)
+    monkeypatch.undo()
+    assert region.one("SELECT count(*) AS n FROM cases")["n"] == 1
+    assert {d["case_id"] for d in region.fetch("SELECT case_id FROM vault.drops")} == {second["case_id"]}
