@@ -12,7 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydicom.uid import JPEG2000, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1
+from pydicom.uid import (
+    JPEG2000,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+)
 
 from cases.errors import Quarantine
 from imaging.dicom.frames import open_instance
@@ -26,6 +33,8 @@ _ROLES: tuple[Role, ...] = ("LABEL", "OVERVIEW", "THUMBNAIL", "VOLUME")
 _ITEM, _END = 0xE000FFFE, 0xE0DDFFFE
 _WALKS: dict[str, Callable[[bytes], None]] = {
     JPEGBaseline8Bit: walk_jpeg,
+    JPEGExtended12Bit: walk_jpeg,
+    JPEGLossless: walk_jpeg,
     JPEGLosslessSV1: walk_jpeg,
     JPEG2000Lossless: walk_j2k,
     JPEG2000: walk_j2k,

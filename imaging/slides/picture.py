@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from imaging.slides.source import Source
 from imaging.slides.tiff import MAX_TILES, Directory, Tiff, damaged, integer, integers, raw, text
 
-SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION = 254, 256, 257, 258, 259
+SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 DESCRIPTION, STRIP_OFFSETS, SAMPLES, ROWS_PER_STRIP, STRIP_COUNTS = 270, 273, 277, 278, 279
 PLANAR, TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_COUNTS = 284, 322, 323, 324, 325
 SUB_DIRECTORIES, JPEG_TABLES, ICC = 330, 347, 34675
@@ -33,6 +33,7 @@ class Picture:
     reduced: bool
     subfile: int
     compression: int
+    photometric: int
     bytes_per_pixel: int
     description: str
     jpeg_tables: bytes
@@ -80,6 +81,7 @@ def read_picture(source: Source, tiff: Tiff, index: int) -> Picture:
         reduced=bool(subfile & 1),
         subfile=subfile,
         compression=integer(source, tiff, directory, COMPRESSION, 1),
+        photometric=integer(source, tiff, directory, PHOTOMETRIC, 2),
         bytes_per_pixel=(samples // planes) * -(-bits // 8),
         description=text(source, directory, DESCRIPTION),
         jpeg_tables=raw(source, tables) if tables else b"",

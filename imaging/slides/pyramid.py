@@ -7,18 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
 
+import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image
 
 from cases.errors import Quarantine
+from imaging.slides.payload import APERIO_RGB, APERIO_YCC, JPEG
 from imaging.slides.picture import Picture
 from imaging.slides.source import Source
 
 # A level larger than this is never decoded here, and no label is as large.
 MAX_COMPARED_PIXELS = 6_000_000
-_SIDE = 64
+_SIDE, _YCBCR = 64, 6
 _MEAN_DIFFERENCE, _WORST_DIFFERENCE = 10.0, 48.0
 
 
@@ -131,10 +133,23 @@ def _shows_base(source: Source, picture: Picture, base: Picture, *, grid: int) -
 
 
 def _decoded(source: Source, base: Picture, index: int) -> NDArray[np.uint8]:
+    """One tile of the base in grey. A page of many tiles is slow and large in tifffile: what scanners write is not."""
     content = source.read(int(base.offsets[index]), int(base.counts[index]))
+    try:
+        if base.compression == JPEG:
+            kind = "YCBCR" if base.photometric == _YCBCR else "RGB"
+            tables = base.jpeg_tables or None
+            return _grey(
+                imagecodecs.jpeg8_decode(content, tables=tables, colorspace=kind, outcolorspace="RGB")
+            )
+        if base.compression in (APERIO_YCC, APERIO_RGB):
+            pixels = imagecodecs.jpeg2k_decode(content)
+            return _grey(pixels[:, :, 0] if base.compression == APERIO_YCC else pixels)
+    except (RuntimeError, ValueError) as error:
+        raise Quarantine("file-damaged", "a tile of the slide cannot be decoded") from error
     with _opened(source) as opened:
         page = cast(tifffile.TiffPage, opened.pages[base.index])
-        tile, _, _ = page.decode(content, index, jpegtables=base.jpeg_tables or None)
+        tile, _, _ = page.decode(content, index)
     return _grey(np.asarray(tile).reshape(base.tile_height, -1, base.bytes_per_pixel))
 
 
