@@ -104,11 +104,32 @@ def sight(
     if row is None:
         row = connection.execute(
             "INSERT INTO vault.drops (id, clinic, prefix, order_etag, order_at, last_seen_at, state)"
-            " VALUES (%(id)s, %(clinic)s, %(prefix)s, %(etag)s, %(at)s, %(newest)s, 'arriving') RETURNING *",
+            " VALUES (%(id)s, %(clinic)s, %(prefix)s, %(etag)s, %(at)s, %(newest)s, 'arriving')"
+            " ON CONFLICT (prefix, order_etag, order_at) DO UPDATE"  # another look came in between
+            " SET last_seen_at = greatest(drops.last_seen_at, excluded.last_seen_at) RETURNING *",
             values | {"id": cases.new_id()},
         ).fetchone()
     assert row is not None, "INSERT RETURNING gives a row"
     return _drop(row)
+
+
+def passed(
+    connection: Connection, sighted: Sequence[tuple[str, str, datetime | None]]
+) -> frozenset[tuple[str, str, datetime | None]]:
+    """Those of `sighted` (prefix, ETag and time of order.json) that are drops already and wait for nothing more."""
+    rows = connection.execute(
+        "SELECT d.prefix, d.order_etag, d.order_at FROM vault.drops d"
+        " JOIN unnest(%s::text[], %s::text[], %s::timestamptz[]) AS s(prefix, etag, at)"
+        " ON d.prefix = s.prefix AND d.order_etag = s.etag AND d.order_at IS NOT DISTINCT FROM s.at"
+        " WHERE d.state <> 'arriving'",
+        ([s[0] for s in sighted], [s[1] for s in sighted], [s[2] for s in sighted]),
+    ).fetchall()
+    return frozenset((r["prefix"], r["order_etag"], r["order_at"]) for r in rows)
+
+
+def look_again(connection: Connection, clinic: str) -> None:
+    """Have this clinic's inbox looked at soon."""
+    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, clinic))
 
 
 def complete(connection: Connection, drop: Drop, *, family: str, priority: str) -> None:

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
 from pydantic import ValidationError
 
+from cases.errors import NotAllowed, Transient
 from cases.fitness import unfit
 from cases.network import Network
 from cases.order import Order, problems
@@ -30,6 +32,9 @@ ORDER_NAME = "order.json"
 # What we write into a drop's prefix for clinics that only speak S3.
 NOTICES = ("receipt.json", "rejected.json", "quarantined.json")
 ORDER_SIZE_MAX = 16 << 20
+# Drops asked about in one question, and drops of one clinic that are looked at in one go while others wait.
+BATCH = 256
+LOOKS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +46,54 @@ class Sighted:
     files: dict[str, Found]
 
     @property
+    def version(self) -> tuple[str, str, datetime | None]:
+        """What tells this drop from another one under the same prefix."""
+        found = self.files.get(ORDER_NAME)
+        return self.prefix, found.etag if found else "", found.modified_at if found else None
+
+    @property
     def newest_at(self) -> datetime:
         return max(f.modified_at for f in self.files.values())
 
 
-def scan(parts: Parts, clinic: str | None = None) -> int:
-    """Look through the inbox (of one clinic, or all); returns how many drops became complete."""
+def scan(parts: Parts, clinic: str | None = None, *, at_most: int | None = None) -> int:
+    """Look through the inbox (of one clinic, or all); returns how many drops became complete.
+
+    With `at_most`, so many drops of a clinic are looked at; for its others the inbox is looked at again soon, so that a
+    clinic that drops hundreds at once does not keep the rest waiting.
+    """
     _, network = parts.network.current()
     completed = 0
-    for sighted in _sighted(parts.s3, f"{clinic}/" if clinic else ""):
-        completed += _look(parts, network, sighted)
+    looked: Counter[str] = Counter()
+    for sighted in _new(parts, _sighted(parts.s3, f"{clinic}/" if clinic else "")):
+        looked[sighted.clinic] += 1
+        if at_most is not None and looked[sighted.clinic] > at_most:
+            continue
+        try:
+            completed += _look(parts, network, sighted)
+        except Transient:
+            raise
+        except (NotAllowed, Absent) as error:
+            log.info("drop_changed_meanwhile", error=type(error).__name__)
+        except Exception as error:  # noqa: BLE001 -- one drop that we cannot look at must not stand before the others
+            log.error("drop_not_looked_at", error=type(error).__name__)
+    if at_most is not None and completed:
+        _come_again(parts, [c for c, n in looked.items() if n > at_most])
     return completed
+
+
+def _come_again(parts: Parts, clinics: Sequence[str]) -> None:
+    with parts.database.transaction() as connection:
+        for clinic in clinics:
+            drops.look_again(connection, clinic)
+
+
+def _new(parts: Parts, sighted: Iterator[Sighted]) -> Iterator[Sighted]:
+    """Those that are not drops yet or still wait for files; one question to the database for many."""
+    while batch := list(itertools.islice(sighted, BATCH)):
+        with parts.database.transaction() as connection:
+            passed = drops.passed(connection, [s.version for s in batch])
+        yield from (s for s in batch if s.version not in passed)
 
 
 def _sighted(s3: S3, prefix: str) -> Iterator[Sighted]:
@@ -70,13 +112,14 @@ def _sighted(s3: S3, prefix: str) -> Iterator[Sighted]:
 def _look(parts: Parts, network: Network, sighted: Sighted) -> bool:
     """Bring one drop's row up to date; True if the drop became complete."""
     found = sighted.files.get(ORDER_NAME)
+    prefix, etag, order_at = sighted.version
     with parts.database.transaction() as connection:
         drop = drops.sight(
             connection,
             clinic=sighted.clinic,
-            prefix=sighted.prefix,
-            order_etag=found.etag if found else "",
-            order_at=found.modified_at if found else None,
+            prefix=prefix,
+            order_etag=etag,
+            order_at=order_at,
             newest_at=sighted.newest_at,
         )
     if drop.state != "arriving":
@@ -151,7 +194,12 @@ def clear(database: Database, s3: S3) -> int:
     with database.transaction() as connection:
         ended = drops.uncleared(connection)
     for drop in ended:
-        _clear_one(database, s3, drop)
+        try:
+            _clear_one(database, s3, drop)
+        except Transient:
+            raise
+        except Exception as error:  # noqa: BLE001 -- as above: the others are cleared
+            log.error("drop_not_cleared", drop=drop.id, error=type(error).__name__)
     return len(ended)
 
 
