@@ -1,4 +1,4 @@
-"""A region for each test that shares buckets, keys and warm children with its module's others, on a database of its own."""
+"""Each test has a region on a database of its own; buckets, keys and warm children are shared within its module."""
 
 from collections.abc import Iterator
 from pathlib import Path

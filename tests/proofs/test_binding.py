@@ -1,7 +1,7 @@
 """Order, images, pseudonym and report stay bound: what was changed or exchanged on the way never reaches a clinic.
 
-Each row of the tables is one thing that somebody (or a defect) changes behind the network's back, in the database as its
-owner or in the store as its administrator.
+Each row of the tables is one thing that somebody (or a defect) changes behind the network's back, in the database as
+its owner or in the store as its administrator.
 """
 
 import hashlib
