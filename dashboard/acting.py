@@ -57,12 +57,18 @@ def say() -> None:
 
 
 def ask_why(here: Here, key: str, name: str, hint: str, go: Callable[[str], None]) -> None:
-    """A folded form that asks for a reason before it does what cannot be taken back."""
-    with st.expander(name), st.form(key, border=False):
-        st.caption(hint)
-        why = st.text_area(here.t("why"), placeholder=here.t("why.hint"), max_chars=2000, height=80)
-        if st.form_submit_button(name):
-            if why.strip():
-                go(why.strip())
-                st.rerun()
-            look.note(here.t("why.hint"), "warn")
+    """A button that asks for a reason before it does what cannot be taken back."""
+
+    @st.dialog(name)
+    def ask() -> None:
+        with st.form(key, border=False):
+            st.caption(hint)
+            why = st.text_area(here.t("why"), placeholder=here.t("why.hint"), max_chars=2000, height=120)
+            if st.form_submit_button(name, type="primary"):
+                if why.strip():
+                    go(why.strip())
+                    st.rerun()
+                look.note(here.t("why.hint"), "warn")
+
+    if st.button(name, key=f"ask-{key}"):
+        ask()

@@ -18,7 +18,7 @@ def page(here: Here) -> None:
         here.t("figures.days"),
         DAYS,
         default=30,
-        format_func=lambda n: here.t("figures.n_days", n=n),
+        format_func=lambda n: here.t("figures.n_days", n=n) if n > 1 else here.t("figures.one_day"),
         required=True,
     )
     tabs = {"turnaround": _turnaround, "breaches": _breaches, "backlog": _backlog, "equipment": _equipment}
@@ -146,8 +146,10 @@ def _oldest(here: Here, waiting: int, seconds: float) -> str:
 
 def _equipment(here: Here, days: int) -> None:
     names = ("station", "modality", "studies", "images", "hours", "staffed", "utilisation", "last")
-    head = [here.t("clinic") if n == "clinic" else here.t(f"figures.{n}") for n in names]
-    rows = [_station(here, row) for row in here.gateway.equipment(days)]
+    head = [here.t(f"figures.{n}") for n in names]
+    unused = st.toggle(here.t("figures.unused"))
+    found = sorted(here.gateway.equipment(days), key=lambda row: -row["hours_used"])
+    rows = [_station(here, row) for row in found if unused or row["studies"]]
     if rows:
         look.table(head, rows, numbers=(2, 3, 4, 5))
     else:

@@ -61,6 +61,8 @@ class Here:
             return self.t("time.seconds", n=whole)
         if whole < 3600:
             return self.t("time.minutes", n=whole // 60)
+        if whole < 86_400 and whole % 3600 < 60:
+            return self.t("time.whole_hours", n=whole // 3600)
         if whole < 86_400:
             return self.t("time.hours", n=whole // 3600, m=whole % 3600 // 60)
         return self.t("time.days", n=whole // 86_400, m=whole % 86_400 // 3600)

@@ -47,7 +47,7 @@ def show(here: Here, work_item_id: str, leave: Callable[[], None]) -> None:
 
 def _claim(here: Here, work_item_id: str) -> None:
     if st.button(here.t("worklist.claim"), type="primary"):
-        act(here, lambda: here.gateway.claim(work_item_id), here.t("state.in_reading"))
+        act(here, lambda: here.gateway.claim(work_item_id), here.t("reading.claimed"))
         st.rerun()
 
 

@@ -111,6 +111,6 @@ def _button(here: Here, item: Json) -> None:
     waits = item["state"] == "SCHEDULED"
     name = "worklist.claim" if waits else "worklist.continue" if item["claimed_by_me"] else "open"
     if st.button(here.t(name), key=f"item-{item_id}", type="primary" if waits else "secondary"):
-        if not waits or act(here, lambda: here.gateway.claim(item_id), here.t("state.in_reading")):
+        if not waits or act(here, lambda: here.gateway.claim(item_id), here.t("reading.claimed")):
             st.session_state[CHOSEN] = item_id
         st.rerun()

@@ -162,9 +162,9 @@ def to_be_read(database: Database, s3: S3, number: int, partner: str = "yinzhou2
     )
     case = advanced_to_route(database, case, partner)
     start, zone = f"{case.id}/{case.version}", f"partner-{partner}"
-    objects = tuple(
-        stored(s3, zone, f"{start}/preview/{n}.png", picture(f"DX {n}"), "image/png") for n in (1, 2)
-    ) + (stored(s3, zone, f"{start}/files/1.dcm", b"DICM" * 1000, "application/dicom"),)
+    kept = {f"preview/{n}.png": (picture(f"DX {n}"), "image/png") for n in (1, 2)}
+    kept["files/1.dcm"] = (b"DICM" * 1000, "application/dicom")
+    objects = tuple(stored(s3, zone, f"{start}/{name}", *what) for name, what in kept.items())
     run = filled._run(database, case.id, "deliver", case.version)
     filled._intend(database, case.id, run, [(o.zone, o.key) for o in objects])
     done = Delivered(
