@@ -1,7 +1,8 @@
 """Generic pyramidal TIFF (libvips, QuPath, vendors' exports): the first directory is the base, others smaller levels.
 
 Every directory that is not a level of the base by shape and content is dropped; the description says nothing of the
-source. Resolution stays in the resolution tags.
+source. Resolution stays in the resolution tags. Levels that hang below the base (OME-TIFF's SubIFDs) come out as
+pages of their own, where every viewer finds them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from imaging.slides.picture import SUB_DIRECTORIES, Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
 from imaging.slides.pyramid import levels_of
 from imaging.slides.source import Source
-from imaging.slides.tiff import damaged, read_tiff
+from imaging.slides.tiff import damaged, read_tiff, with_sub_directories
 from imaging.slides.writing import Page
 
 _REDUCED = 1
@@ -21,7 +22,7 @@ def plan(source: Source) -> SlidePlan:
 
     :raises Quarantine: `file-damaged`.
     """
-    tiff = read_tiff(source)
+    tiff = with_sub_directories(source, read_tiff(source), SUB_DIRECTORIES)
     pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
     base = pictures[0]
     if not base.tiled:

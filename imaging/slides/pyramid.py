@@ -89,7 +89,7 @@ def _seen(source: Source, picture: Picture) -> NDArray[np.float64]:
 def _pixels(source: Source, picture: Picture) -> NDArray[np.uint8]:
     """A small picture in grey."""
     with _opened(source) as opened:
-        return _grey(np.asarray(opened.pages[picture.index].asarray()))
+        return _grey(np.asarray(_page(opened, picture).asarray()))
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -98,6 +98,12 @@ def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if pixels.ndim == 3:
         pixels = pixels[:, :, 0] if pixels.shape[2] < 3 else pixels[:, :, :3]
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))
+
+
+def _page(opened: tifffile.TiffFile, picture: Picture) -> tifffile.TiffPage:
+    """The page at a picture's own directory, wherever it hangs."""
+    opened.filehandle.seek(picture.directory.offset)
+    return tifffile.TiffPage(opened, index=0)
 
 
 @contextmanager
@@ -148,8 +154,7 @@ def _decoded(source: Source, base: Picture, index: int) -> NDArray[np.uint8]:
     except (RuntimeError, ValueError) as error:
         raise Quarantine("file-damaged", "a tile of the slide cannot be decoded") from error
     with _opened(source) as opened:
-        page = cast(tifffile.TiffPage, opened.pages[base.index])
-        tile, _, _ = page.decode(content, index)
+        tile, _, _ = _page(opened, base).decode(content, index)
     return _grey(np.asarray(tile).reshape(base.tile_height, -1, base.bytes_per_pixel))
 
 

@@ -103,6 +103,24 @@ def read_tiff(source: Source, *, most: int = MAX_DIRECTORIES) -> Tiff:
     return Tiff(order=order, big=big, directories=tuple(directories))
 
 
+def with_sub_directories(source: Source, tiff: Tiff, tag: int) -> Tiff:
+    """The same file, with the directories that its first one names in `tag` (SubIFDs) behind the others.
+
+    OME-TIFF hangs a pyramid's levels there. Chains behind them are not followed.
+
+    :raises Quarantine: `file-damaged`.
+    """
+    entry = tiff.directories[0].entries.get(tag)
+    if entry is None:
+        return tiff
+    known = {d.offset for d in tiff.directories}
+    offsets = [int(at) for at in integers(source, tiff, entry)]
+    if len(offsets) + len(known) > MAX_DIRECTORIES or len(known | set(offsets)) != len(offsets) + len(known):
+        raise damaged("the sub-directories of the TIFF are too many, or the same")
+    further = tuple(_directory(source, tiff.order, tiff.big, at)[0] for at in offsets)
+    return Tiff(order=tiff.order, big=tiff.big, directories=(*tiff.directories, *further))
+
+
 def _header(source: Source) -> tuple[str, bool, int]:
     head = source.read(0, 8)
     orders = {b"II": "<", b"MM": ">"}

@@ -131,6 +131,53 @@ def test_a_label_is_dropped_whatever_it_says_of_itself(
             assert np.abs(kept.asarray().astype(int).mean() - base.astype(int).mean()) < 2
 
 
+def test_levels_below_the_base_come_out_as_pages(base: Pixels, tmp_path: Path) -> None:
+    """As OME-TIFF writes them; its XML goes, and a label below the base does not come out."""
+    slide = tmp_path / "slide.ome.tiff"
+    tiled: dict[str, Any] = {
+        "tile": (256, 256),
+        "photometric": "rgb",
+        "compression": "jpeg",
+        "metadata": None,
+    }
+    described = f'<?xml version="1.0"?><OME><Image Name="{NAME}"/></OME>'.encode()
+    with tifffile.TiffWriter(slide) as writer:
+        writer.write(base, subifds=3, description=described, **tiled)
+        for pixels in (_smaller(base, 2), _smaller(base, 4), _label()):
+            writer.write(pixels, subfiletype=1, **tiled)
+
+    result = _deidentified(slide, tmp_path / "out.tiff")
+
+    assert NAME.encode() not in result.read_bytes()
+    with openslide.OpenSlide(result) as opened:
+        assert opened.level_dimensions == ((2048, 1536), (1024, 768), (512, 384))
+    with tifffile.TiffFile(result) as opened:
+        assert np.abs(pages_of(opened)[2].asarray().astype(int) - _smaller(base, 4)).mean() < 12
+
+
+def test_a_sub_directory_that_is_the_base_itself_is_damage(base: Pixels, tmp_path: Path) -> None:
+    slide = tmp_path / "slide.tiff"
+    tiled: dict[str, Any] = {
+        "tile": (256, 256),
+        "photometric": "rgb",
+        "compression": "jpeg",
+        "metadata": None,
+    }
+    with tifffile.TiffWriter(slide) as writer:
+        writer.write(base, subifds=1, **tiled)
+        writer.write(_smaller(base, 2), subfiletype=1, **tiled)
+    with tifffile.TiffFile(slide) as opened:
+        page = pages_of(opened)[0]
+        at, own = page.tags["SubIFDs"].valueoffset, page.offset
+    content = bytearray(slide.read_bytes())
+    content[at : at + 4] = own.to_bytes(4, "little")
+    slide.write_bytes(content)
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide)
+    assert found.value.code == "file-damaged"
+
+
 def test_a_single_small_level_is_held_against_the_base(tmp_path: Path) -> None:
     """With nothing small beside it, a level is compared with tiles of the base: kept if it agrees, else dropped."""
     tissue = np.asarray(skimage.data.immunohistochemistry())
