@@ -131,7 +131,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         Duty(
             "inbox",
             settings.inbox_poll_seconds,
-            lambda clinic: intake.scan(parts, clinic or None),
+            lambda clinic: intake.scan(parts, clinic or None, at_most=intake.AT_ONCE),
             channel=INBOX,
         ),
         Duty("clear inbox", 2.0, clear),

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -32,9 +32,9 @@ ORDER_NAME = "order.json"
 # What we write into a drop's prefix for clinics that only speak S3.
 NOTICES = ("receipt.json", "rejected.json", "quarantined.json")
 ORDER_SIZE_MAX = 16 << 20
-# Drops asked about in one question, and drops of one clinic that are looked at in one go while others wait.
+# Drops asked about in one question, and drops of one clinic that become complete in one go while others wait.
 BATCH = 256
-LOOKS = 64
+AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,30 +59,30 @@ class Sighted:
 def scan(parts: Parts, clinic: str | None = None, *, at_most: int | None = None) -> int:
     """Look through the inbox (of one clinic, or all); returns how many drops became complete.
 
-    With `at_most`, so many drops of a clinic are looked at; for its others the inbox is looked at again soon, so that a
-    clinic that drops hundreds at once does not keep the rest waiting.
+    With `at_most`, so many drops of one clinic become complete now and its inbox is looked at again soon, so that a
+    clinic that drops hundreds at once does not keep the others waiting.
     """
     _, network = parts.network.current()
-    completed = 0
-    looked: Counter[str] = Counter()
+    completed: Counter[str] = Counter()
+    left: set[str] = set()
     for sighted in _new(parts, _sighted(parts.s3, f"{clinic}/" if clinic else "")):
-        looked[sighted.clinic] += 1
-        if at_most is not None and looked[sighted.clinic] > at_most:
+        if at_most is not None and completed[sighted.clinic] >= at_most:
+            left.add(sighted.clinic)
             continue
         try:
-            completed += _look(parts, network, sighted)
+            completed[sighted.clinic] += _look(parts, network, sighted)
         except Transient:
             raise
         except (NotAllowed, Absent) as error:
             log.info("drop_changed_meanwhile", error=type(error).__name__)
         except Exception as error:  # noqa: BLE001 -- one drop that we cannot look at must not stand before the others
             log.error("drop_not_looked_at", error=type(error).__name__)
-    if at_most is not None and completed:
-        _come_again(parts, [c for c, n in looked.items() if n > at_most])
-    return completed
+    if left:
+        _come_again(parts, left)
+    return completed.total()
 
 
-def _come_again(parts: Parts, clinics: Sequence[str]) -> None:
+def _come_again(parts: Parts, clinics: Iterable[str]) -> None:
     with parts.database.transaction() as connection:
         for clinic in clinics:
             drops.look_again(connection, clinic)

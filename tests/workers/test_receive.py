@@ -181,3 +181,24 @@ def test_the_same_drop_received_twice_at_once_is_one_case(region, image, monkeyp
     monkeypatch.undo()
     assert region.one("SELECT count(*) AS n FROM cases")["n"] == 1
     assert {d["case_id"] for d in region.fetch("SELECT case_id FROM vault.drops")} == {second["case_id"]}
+
+
+def test_a_look_at_the_inbox_costs_nothing_for_drops_that_are_known(region, image):
+    for number in range(3):
+        region.drop("jiangshan", order_for(image, f"CT-{number}"), {"王秀英/1.dcm": image})
+    intake.scan(region.parts)
+    seen = region.fetch("SELECT xmin::text FROM vault.drops ORDER BY id")
+    assert intake.scan(region.parts) == 0
+    assert region.fetch("SELECT xmin::text FROM vault.drops ORDER BY id") == seen
+
+
+def test_a_clinic_that_drops_many_at_once_gets_them_in_turns_and_keeps_nobody_waiting(region, image):
+    for number in range(3):
+        region.drop("jiangshan", order_for(image, f"CT-{number}"), {"王秀英/1.dcm": image})
+    region.drop("xianxiang", order_for(image), {"王秀英/1.dcm": image})
+    with region.rows.listening(drops.CHANNEL) as connection:
+        assert intake.scan(region.parts, at_most=2) == 3
+        told = [n.payload for n in connection.notifies(timeout=5, stop_after=1)]
+    assert told == ["jiangshan"]
+    assert region.one("SELECT count(*) AS n FROM vault.drops WHERE clinic = 'xianxiang'")["n"] == 1
+    assert intake.scan(region.parts, told[0], at_most=2) == 1
