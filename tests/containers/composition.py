@@ -35,7 +35,7 @@ class Composition:
         """A published address: S3, REGION, PARTNER or DASHBOARD."""
         return f"http://127.0.0.1:{self.ports[name]}"
 
-    def compose(self, *words: str, check: bool = True, seconds: float = 240) -> str:
+    def compose(self, *words: str, check: bool = True, seconds: float = 600) -> str:
         """A `docker compose` command's standard output; AssertionError with what it said, if it fails."""
         done = subprocess.run(
             [COMPOSE, "--file", ROOT / "docker-compose.yml", *words],

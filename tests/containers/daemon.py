@@ -1,11 +1,12 @@
 """A Docker daemon of the tests' own: its folders, socket, addresses and firewall rules end with it.
 
 It shares the machine's network namespace, so that an image's build reaches the package index as the machine does. It
-makes no bridge of its own; Compose makes one for each network of the composition, out of addresses of 10.213.0.0/16.
+makes no bridge of its own; Compose makes one for each network of the composition, from addresses of its own.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -19,7 +20,8 @@ PROGRAMS = ("dockerd", "debootstrap", "iptables-save")
 TABLES = ("filter", "nat")
 DOCKER = Path("/usr/bin/docker")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-COMMAND_SECONDS = 300
+ADDRESSES = "10.213.0.0/16"
+COMMAND_SECONDS = 600
 
 
 class Docker:
@@ -29,6 +31,7 @@ class Docker:
         folder.mkdir(parents=True)
         self.folder = folder
         self.host = f"unix://{folder}/docker.sock"
+        _sweep()
         self._rules = _firewall()
         self._forwarding = FORWARDING.read_text()
         program = Program(
@@ -95,8 +98,22 @@ def _arguments(folder: Path) -> tuple[str, ...]:
         f"--pidfile={folder}/pid",
         f"--host=unix://{folder}/docker.sock",
         "--bridge=none",
-        "--default-address-pool=base=10.213.0.0/16,size=24",
+        f"--default-address-pool=base={ADDRESSES},size=24",
     )
+
+
+def _sweep() -> None:
+    """Take away the bridges, and the rules that name them, of a run that was killed before it could."""
+    shown = subprocess.run(
+        ["ip", "-json", "-4", "address"], capture_output=True, text=True, check=True
+    ).stdout
+    for link in json.loads(shown):
+        if any(a["local"].startswith(ADDRESSES[:7]) for a in link["addr_info"]):
+            subprocess.run(["ip", "link", "delete", link["ifname"]], check=True)
+    for table in TABLES:
+        for rule in _rules_of(table):
+            if rule.startswith("-A") and (ADDRESSES[:7] in rule or "br-" in rule):
+                _iptables(table, "-D", *rule.split()[1:])
 
 
 def _firewall() -> dict[str, list[str]]:

@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.containers,
     pytest.mark.slow,
     pytest.mark.xdist_group("containers"),
-    pytest.mark.timeout(900),
+    pytest.mark.timeout(1800),
 ]
 
 ONCE = ("store-folder", "store-settings", "migrate")
