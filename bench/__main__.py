@@ -7,10 +7,11 @@ import sys
 import time
 
 from bench import page
-from bench.sizes import FULL, TINY
+from bench.sizes import FULL, TINY, Size
 from bench.table import BENCHMARKS
 from teledx import bootstrap
 from teledx.settings import Settings
+from teledx.supervisor import signals_interrupt
 
 
 def main(arguments: list[str]) -> int:
@@ -34,14 +35,20 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     bootstrap.logging_to_stderr(Settings(log_level="error"))
-    for name in told.names or BENCHMARKS:
-        began = time.monotonic()
-        content = BENCHMARKS[name].run(TINY if told.tiny else FULL)
-        print(f"{name}, {time.monotonic() - began:.0f} s\n\n{content}", flush=True)
-        if not (told.tiny or told.only_print):
-            page.write(name, content)
-            page.write("machine", page.machine())
+    size = TINY if told.tiny else FULL
+    with signals_interrupt():
+        for name in told.names or BENCHMARKS:
+            _measure(name, size, keep=not (told.tiny or told.only_print))
     return 0
+
+
+def _measure(name: str, size: Size, *, keep: bool) -> None:
+    began = time.monotonic()
+    content = BENCHMARKS[name].run(size)
+    print(f"{name}, {time.monotonic() - began:.0f} s\n\n{content}", flush=True)
+    if keep:
+        page.write(name, content)
+        page.write("machine", page.machine())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ def rabbitmq() -> Iterator[Node | None]:
         return
     with tempfile.TemporaryDirectory(prefix="teledx-bench-", ignore_cleanup_errors=True) as folder:
         node = RabbitMQ(Path(folder), Leash())
+        # until the node answers, pika reports each refusal as an error
+        logging.getLogger("pika").setLevel(logging.CRITICAL)
         with Supervisor([node.program], logs=Path(folder) / "log") as supervisor:
             supervisor.wait_ready(60)
             pid = supervisor.pid(node.program.name)

@@ -6,6 +6,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -40,6 +41,7 @@ def _stat(size: Size) -> str:
         intake.scan(house.parts)
         template = slide(house.clinics("histology")[0], "SLIDE0", size.busy_slide, Path(name))
         with house.workers(*WORKERS), _busy_slides(house, template):
+            _to_worklist(house, "WARM2", "stat", 2, house.clinics("ct")[0])
             house.wait("two busy slides", lambda: _slides_open(house) >= SLIDES, WAIT_SECONDS)
             before = _waiting(house)
             busy = _to_worklist(house, "STAT", "stat", size.stat, house.clinics("ct")[0])
@@ -61,21 +63,20 @@ def _stat(size: Size) -> str:
 def _fairness(size: Size) -> str:
     with deployed() as house:
         first, second, third = list(house.clinics("ct"))[:3]
-        with house.workers(*WORKERS):
-            _to_worklist(house, "WARM", "routine", 2, third)
-            idle = _to_worklist(house, "ALONE", "routine", size.repeat, third)
         flood = [
             small_ct(c, f"FLOOD{n:05d}")
             for n, c in enumerate(round_robin((first, second), 2 * size.flood), 1)
         ]
-        upload_all(house, flood)
-        intake.scan(house.parts)
-        house.hold_back()
-        with house.workers(*WORKERS):
-            began = house.release()
-            beside = _to_worklist(house, "THIRD", "routine", size.repeat, third)
-            waited = _waiting(house)
-            house.wait("the flood's end", lambda: _waiting(house) == 0, WAIT_SECONDS)
+        with house.workers(*WORKERS), ThreadPoolExecutor(1) as pool:
+            _to_worklist(house, "WARM", "routine", 2, third)
+            idle = _to_worklist(house, "ALONE", "routine", size.stat, third)
+            began = time.time()
+            flooding = pool.submit(upload_all, house, flood)
+            house.wait("the flood's first case", lambda: _listed_of(house, "FLOOD%") > 0, WAIT_SECONDS)
+            beside = _to_worklist(house, "THIRD", "routine", size.stat, third)
+            waited = len(flood) - _listed_of(house, "FLOOD%")
+            flooding.result()
+            house.wait("the flood's end", lambda: _listed_of(house, "FLOOD%") == len(flood), WAIT_SECONDS)
             took = time.time() - began
     rows = [
         ("idle", *_figures(idle)),
@@ -113,6 +114,16 @@ def _listed_at(house: Deployment, drop: Drop) -> float:
         drop.order.accession_number,
     )
     return rows[0]["at"] if rows else 0.0
+
+
+def _listed_of(house: Deployment, accession: str) -> int:
+    """How many cases whose accession number is LIKE `accession` stand on a worklist."""
+    found: int = house.one(
+        "SELECT count(*) FROM vault.case_order o JOIN work_item w ON w.case_id = o.case_id"
+        " WHERE o.accession_number LIKE %s",
+        accession,
+    )
+    return found
 
 
 def _waiting(house: Deployment) -> int:

@@ -56,8 +56,8 @@ class _Database(Database):
     meter: Meter
 
     @contextmanager
-    def transaction(self, tenant: str = "") -> Iterator[Connection]:
-        with self.meter.timed("database"), super().transaction(tenant) as connection:
+    def transaction(self, tenant: str = "", *, timeout: float | None = None) -> Iterator[Connection]:
+        with self.meter.timed("database"), super().transaction(tenant, timeout=timeout) as connection:
             yield connection
 
 

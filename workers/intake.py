@@ -35,6 +35,8 @@ ORDER_SIZE_MAX = 16 << 20
 # Drops asked about in one question, and drops of one clinic that become complete in one go while others wait.
 BATCH = 256
 AT_ONCE = 32
+# Drops cleared in one go, in the thread that also notices new ones.
+CLEARED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -192,7 +194,7 @@ def _reject(parts: Parts, drop: Drop, code: str, wrong: tuple[str, ...] = ()) ->
 def clear(database: Database, s3: S3) -> int:
     """Write the notices of ended drops into the inbox and take received files out of it; returns how many drops."""
     with database.transaction() as connection:
-        ended = drops.uncleared(connection)
+        ended = drops.uncleared(connection, CLEARED_AT_ONCE)
     for drop in ended:
         try:
             _clear_one(database, s3, drop)
