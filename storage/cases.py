@@ -89,15 +89,7 @@ def move(
     if version is not None and case.version != version:
         raise NotAllowed(f"case {case_id} has moved on: version {case.version}, not {version}")
     state = advance("case", case.state, event, before=case.held_from)
-    if state in _ASIDE and case.state in CASE_OPEN:
-        columns.setdefault("held_from", case.state)
-    elif case.state in _ASIDE:
-        columns = {
-            "held_from": None,
-            "held_stage": None,
-            "reason_code": None,
-            "reason_detail": None,
-        } | columns
+    columns = _held(case, state) | columns
     columns |= {"state": state, "version": case.version + 1}
     sets = ", ".join(f"{name} = %({name})s" for name in columns)
     connection.execute(
@@ -116,6 +108,15 @@ def move(
         clock=clock,
     )
     return get(connection, case_id)
+
+
+def _held(case: Case, state: str) -> dict[str, Any]:
+    """What a case that is set aside remembers, and forgets when it goes on."""
+    if state in _ASIDE and case.state in CASE_OPEN:
+        return {"held_from": case.state}
+    if case.state in _ASIDE:
+        return dict.fromkeys(("held_from", "held_stage", "reason_code", "reason_detail"))
+    return {}
 
 
 def add_milestone(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from datetime import date
+from typing import Any
 
 from cases.documents import Brief, Deidentified, Delivered, Preprocessed, Received, ReportBody, Returned
 from cases.errors import Quarantine
@@ -114,37 +115,16 @@ def _hold(holds: bool, otherwise: str) -> None:
 
 
 def _content(work: Work, signed: SignedReport, manifest: str) -> ReportContent:
-    order, case, network = work.order, work.case, work.network
-    found = Preprocessed.model_validate(work.documents["preprocess"])
+    case, network = work.case, work.network
     body = ReportBody.model_validate(signed.body)
-    service = network.service(case.service)
-    examined = min((s.study_date for s in found.studies if s.study_date), default=None)
     return ReportContent(
-        case_id=case.id,
+        **_case_part(work),
+        **_order_part(work),
         report_id=signed.report_id,
         version=signed.version,
         status=signed.status,
-        accession_number=order.accession_number,
         signed_at=signed.signed_at,
         change_reason=signed.why,
-        patient=_person(work, examined or case.received_at.date()),
-        clinic=_organisation(network, case.clinic),
-        laboratory=None if case.scanning_site == case.clinic else _organisation(network, case.scanning_site),
-        requesting_doctor=order.requesting_doctor,
-        service=service.id,
-        service_name=service.name,
-        service_name_zh=service.name_zh,
-        family=service.family,
-        modalities=tuple(sorted({s.modality for st in found.studies for s in st.series})),
-        procedure=order.procedure,
-        body_site=order.body_site,
-        side=order.side,
-        clinical_question=order.clinical_question,
-        received_at=case.received_at,
-        examined_on=examined,
-        study_uids=tuple(s.uid for s in found.studies),
-        specimens=tuple(SpecimenRead(id=s.id, description=s.description) for s in order.specimens),
-        slides=tuple(SlideRead(**s.model_dump(exclude={"file"})) for s in order.slides),
         findings=body.findings,
         conclusion=body.conclusion,
         recommendation=body.recommendation,
@@ -156,10 +136,51 @@ def _content(work: Work, signed: SignedReport, manifest: str) -> ReportContent:
             if name in SHOWN
         ),
         binding=Binding(
-            order_sha256=signed.order_sha256, images_manifest_sha256=manifest, pseudonym=case.pseudonym or ""
+            order_sha256=signed.order_sha256,
+            images_manifest_sha256=manifest,
+            pseudonym=case.pseudonym or "",
         ),
         timezone=network.time_zone,
     )
+
+
+def _case_part(work: Work) -> dict[str, Any]:
+    """What the report says of the case: who asked whom for what, and which images were read."""
+    case, network = work.case, work.network
+    found = Preprocessed.model_validate(work.documents["preprocess"])
+    service = network.service(case.service)
+    examined = min((s.study_date for s in found.studies if s.study_date), default=None)
+    return {
+        "case_id": case.id,
+        "patient": _person(work, examined or case.received_at.date()),
+        "clinic": _organisation(network, case.clinic),
+        "laboratory": None
+        if case.scanning_site == case.clinic
+        else _organisation(network, case.scanning_site),
+        "service": service.id,
+        "service_name": service.name,
+        "service_name_zh": service.name_zh,
+        "family": service.family,
+        "modalities": tuple(sorted({s.modality for st in found.studies for s in st.series})),
+        "received_at": case.received_at,
+        "examined_on": examined,
+        "study_uids": tuple(s.uid for s in found.studies),
+    }
+
+
+def _order_part(work: Work) -> dict[str, Any]:
+    """What the report repeats of the order, with the clinic's own numbers."""
+    order = work.order
+    return {
+        "accession_number": order.accession_number,
+        "requesting_doctor": order.requesting_doctor,
+        "procedure": order.procedure,
+        "body_site": order.body_site,
+        "side": order.side,
+        "clinical_question": order.clinical_question,
+        "specimens": tuple(SpecimenRead(id=s.id, description=s.description) for s in order.specimens),
+        "slides": tuple(SlideRead(**s.model_dump(exclude={"file"})) for s in order.slides),
+    }
 
 
 def _person(work: Work, on: date) -> Person:

@@ -45,10 +45,7 @@ def make(
     :raises Quarantine: `reading-loss` if cleaning leaves no question, or the age cannot be told.
     """
     examined = min((s.study_date for s in found.studies if s.study_date), default=received_on)
-    age = age_at(order.patient.birth_date, examined)
-    question = clean(order.clinical_question, known).strip()
-    if not question or not age:
-        raise Quarantine("reading-loss", "the clinical question" if age else "the age")
+    age, question = _needed(order, known, examined)
     first = order.first_diagnosis
     return Brief(
         pseudonym=key.pseudonym,
@@ -68,15 +65,27 @@ def make(
             (keys.token(key.secret, "specimen", s.id), clean(s.description, known)) for s in order.specimens
         ),
         slides=_slides(order, key, found),
-        earlier=tuple(
-            EarlierExamination(
-                case_id=e.case_id, service=e.service, days_before=(examined - e.examined_on).days
-            )
-            for e in earlier
-            if e.examined_on <= examined
-        ),
+        earlier=_intervals(earlier, examined),
         modalities=tuple(sorted({s.modality for st in found.studies for s in st.series})),
         instances=sum(len(s.instances) for st in found.studies for s in st.series),
+    )
+
+
+def _needed(order: Order, known: KnownIdentity, examined: date) -> tuple[str, str]:
+    """The age and the question: no reading without them."""
+    age = age_at(order.patient.birth_date, examined)
+    question = clean(order.clinical_question, known).strip()
+    if not age or not question:
+        raise Quarantine("reading-loss", "the clinical question" if age else "the age")
+    return age, question
+
+
+def _intervals(earlier: Sequence[Earlier], examined: date) -> tuple[EarlierExamination, ...]:
+    """Earlier examinations by the days before this one."""
+    return tuple(
+        EarlierExamination(case_id=e.case_id, service=e.service, days_before=(examined - e.examined_on).days)
+        for e in earlier
+        if e.examined_on <= examined
     )
 
 

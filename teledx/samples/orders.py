@@ -95,13 +95,7 @@ def order(
         "history": history,
         "requesting_doctor": "林卫东",
         "callback": {"name": "林卫东", "phone": "0574-88001234"},
-        "patient": {
-            "identifiers": [{"value": patient.id, "type": "MR"}],
-            "name": patient.name,
-            "name_latin": patient.name_latin,
-            "sex": patient.sex,
-            "birth_date": patient.birth_date.isoformat(),
-        },
+        "patient": _patient(patient),
         "consent": {
             "document_sha256": hashlib.sha256(f"consent {accession_number}".encode()).hexdigest(),
             "signer": patient.name,
@@ -115,6 +109,16 @@ def order(
         ]
         content["slides"] = list(slides)
     return Order.model_validate(content | changes)
+
+
+def _patient(patient: SamplePatient) -> dict[str, Any]:
+    return {
+        "identifiers": [{"value": patient.id, "type": "MR"}],
+        "name": patient.name,
+        "name_latin": patient.name_latin,
+        "sex": patient.sex,
+        "birth_date": patient.birth_date.isoformat(),
+    }
 
 
 def slide_line(
