@@ -14,6 +14,7 @@ from teledx.commands.output import Out
 from teledx.commands.session import Session
 from teledx.commands.table import Command
 from teledx.commands.words import duration, local_time
+from teledx.commands.words import in_own_language as said
 
 CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case's number, such as K7QX-3M9D.")]
 # States of a case or a drop in which something was withheld or sent back.
@@ -149,11 +150,11 @@ def _list(out: Out, listed: dict[str, Any]) -> None:
             c["case_id"],
             c["accession_number"],
             c["patient_name"],
-            c["service_name"],
+            said(c, "service_name"),
             c["priority"],
             c["state"],
             f"{local_time(c['due_at'])}{' OVERDUE' if c['overdue'] else ''}",
-            c["waits_for"],
+            said(c, "waits_for"),
         )
         for c in listed["cases"]
     ]
@@ -191,7 +192,9 @@ def show_drop(out: Out, drop: dict[str, Any]) -> None:
 
 def show_reason(out: Out, reason: dict[str, Any] | None) -> None:
     if reason:
-        out.facts((("reason", reason["what"]), ("found", reason["detail"]), ("to do", reason["todo"])))
+        out.facts(
+            (("reason", said(reason, "what")), ("found", reason["detail"]), ("to do", said(reason, "todo")))
+        )
 
 
 def _detail(out: Out, case: dict[str, Any]) -> None:
@@ -200,11 +203,11 @@ def _detail(out: Out, case: dict[str, Any]) -> None:
             ("case", case["case_id"]),
             ("accession", case["accession_number"]),
             ("patient", case["patient_name"]),
-            ("service", f"{case['service_name']} ({case['priority']})"),
+            ("service", f"{said(case, 'service_name')} ({case['priority']})"),
             ("partner", case["partner"]),
             ("state", case["state"]),
             ("due", f"{local_time(case['due_at'])}{' OVERDUE' if case['overdue'] else ''}"),
-            ("waits", case["waits_for"]),
+            ("waits", said(case, "waits_for")),
         )
     )
     show_reason(out, case["reason"])
@@ -213,18 +216,18 @@ def _detail(out: Out, case: dict[str, Any]) -> None:
     out.line()
     out.table(
         ("when", "milestone", "by"),
-        [(local_time(m["happened_at"]), m["what"], m["by"]) for m in case["timeline"]],
+        [(local_time(m["happened_at"]), said(m, "what"), m["by"]) for m in case["timeline"]],
         empty="No milestones.",
     )
     out.table(
         ("leg", "time in it"),
-        [(leg["name"], duration(leg["seconds"])) for leg in case["legs"]],
+        [(said(leg, "name"), duration(leg["seconds"])) for leg in case["legs"]],
         empty="No legs.",
     )
 
 
 def _report(out: Out, report: dict[str, Any]) -> None:
-    who = f"{report['reader_name']}, {report['reader_organisation']['name']}"
+    who = f"{said(report, 'reader_name')}, {said(report['reader_organisation'], 'name')}"
     signed = f"{report['status']} (version {report['version']}), {local_time(report['signed_at'])}"
     out.facts((("report", signed), ("signed by", who)))
 
@@ -234,17 +237,17 @@ def _route(out: Out, found: dict[str, Any]) -> None:
     out.facts(
         (
             ("case", found["case_id"]),
-            ("partner", f"{decision['partner_name']} ({decision['partner']})"),
+            ("partner", f"{said(decision, 'partner_name')} ({decision['partner']})"),
             ("rule", decision["rule"]),
             ("decided", local_time(decision["decided_at"])),
             ("due", local_time(decision["due_at"])),
         )
     )
-    for reason in decision["reasons"]:
+    for reason in said(decision, "reasons"):
         out.line(f"  - {reason}")
     for other in decision["alternatives"]:
         standing = "could read it" if other["eligible"] else "cannot read it"
-        out.line(f"otherwise {other['partner']}, which {standing}: {' '.join(other['reasons'])}")
+        out.line(f"otherwise {other['partner']}, which {standing}: {' '.join(said(other, 'reasons'))}")
     for earlier in found["history"][1:]:
         out.line(
             f"before: {earlier['partner_name']}, {local_time(earlier['decided_at'])}, by rule {earlier['rule']}"

@@ -6,7 +6,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import as_completed
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -174,8 +174,9 @@ def _direct(
             advance(line["size"])
 
         try:
-            with ThreadPoolExecutor(parallel) as pool:
-                list(pool.map(put, lines))
+            with uploads.at_once(parallel) as pool:
+                for done in as_completed([pool.submit(put, line) for line in lines]):
+                    done.result()
         except BaseException:
             session.out.note(f"It broke off; carry on later with --resume {name}")
             raise

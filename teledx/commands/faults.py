@@ -82,6 +82,15 @@ def _of_settings(error: BaseException) -> Said | None:
 
 def _of_house(error: BaseException) -> Said | None:
     from cases.network_errors import NetworkInvalid
+    from teledx.supervisor import InUse, NotReady
+
+    if isinstance(error, InUse):
+        todo = "Stop the other one, or give this one a folder of its own: TELEDX_STATE."
+        return Said(exit=Exit.CONFLICT, code="in-use", message=_sentence(error), todo=todo)
+    if isinstance(error, NotReady):
+        return Said(
+            exit=Exit.FAILED, code="not-ready", message=_sentence(error), todo="Read the logs that are named."
+        )
 
     if isinstance(error, NetworkInvalid):
         problems = tuple(str(p) for p in error.problems)

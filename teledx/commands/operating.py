@@ -92,6 +92,28 @@ def failed_replay(
     )
 
 
+def audit(
+    session: Session,
+    case: Annotated[
+        str | None, typer.Argument(metavar="[CASE]", help="Only what concerns this case.")
+    ] = None,
+    account: Annotated[str | None, typer.Option(metavar="ID", help="Only what this account did.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many rows.")] = 50,
+) -> None:
+    """Who looked at what and who did what, the newest first. That you looked is kept, too."""
+    with session.region() as gateway:
+        found = gateway.get(at("audit"), case_id=case, account=account, limit=limit)
+    head = ("when", "account", "organisation", "action", "case", "note")
+    rows = [
+        (
+            local_time(row["at"]),
+            *(row[name] for name in ("account", "organisation", "action", "case_id", "note")),
+        )
+        for row in found["rows"]
+    ]
+    session.out.answer(found, lambda out: out.table(head, rows, empty="No row fits."))
+
+
 def _held(out: Out, held: dict[str, Any]) -> None:
     out.facts(
         (
@@ -127,6 +149,7 @@ COMMANDS = (
         quarantine_reject,
         "teledx quarantine reject K7QX-3M9D --why 'the files belong to another patient'",
     ),
+    _row("audit", audit, "teledx audit K7QX-3M9D", "teledx audit --account chen --limit 20"),
     _row("failed list", failed_list, "teledx failed list"),
     _row("failed replay", failed_replay, "teledx failed replay 1207", "teledx failed replay --all"),
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
+from teledx.commands.uploads import at_once
 
 ORDER_NAME = "order.json"
 SCHEMA = "docs/order.schema.json (or /api/order.schema.json of the gateway) says what an order holds."
@@ -44,7 +44,7 @@ def complete(
     if absent:
         message = f"{len(absent)} of the files that the order names are not in {folder}."
         raise Stop(Exit.USAGE, message, "Put them there, or correct the names.", problems=tuple(absent))
-    with ThreadPoolExecutor(threads) as pool:
+    with at_once(threads) as pool:
         digests = pool.map(lambda line: digest(folder / line["name"]), lines)
         found = [
             {"name": line["name"], "size": (folder / line["name"]).stat().st_size, "sha256": told}

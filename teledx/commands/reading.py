@@ -16,6 +16,7 @@ from teledx.commands.output import Out
 from teledx.commands.session import Session
 from teledx.commands.table import Command
 from teledx.commands.words import duration, local_time
+from teledx.commands.words import in_own_language as said
 
 ItemArgument = Annotated[
     str, typer.Argument(metavar="ITEM", help="The work item's number, as the worklist shows it.")
@@ -49,12 +50,12 @@ def worklist(
         (
             i["work_item_id"],
             i["case_id"],
-            i["service_name"],
+            said(i, "service_name"),
             i["priority"],
             i["purpose"],
             _holder(i),
             "OVERDUE" if i["overdue"] else _left(i["seconds_left"]),
-            i.get("place_reason", ""),
+            said(i, "place_reason"),
         )
         for i in found["work_items"]
     ]
@@ -196,7 +197,7 @@ def _item(out: Out, item: dict[str, Any]) -> None:
         (
             ("work item", item["work_item_id"]),
             ("case", item["case_id"]),
-            ("service", f"{item['service_name']} ({item['priority']}, {item['purpose']})"),
+            ("service", f"{said(item, 'service_name')} ({item['priority']}, {item['purpose']})"),
             ("state", _holder(item)),
             ("yours until", local_time(item.get("lease_until"))),
             ("due", local_time(item["due_at"])),

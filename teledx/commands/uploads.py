@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cases.errors import TeledxError, Transient
 from teledx.client import Away, Gateway, Refused, at, client
+from teledx.commands.exits import Exit
+from teledx.commands.faults import Stop
 from teledx.commands.progress import Advance
 
 if TYPE_CHECKING:
@@ -52,7 +55,14 @@ class Upload:
 
 
 def planned(links: Mapping[str, Any], folder: Path) -> list[Upload]:
-    """What is still to be sent of a drop, from the gateway's answer (`gateway.shapes.NewDrop`)."""
+    """What is still to be sent of a drop, from the gateway's answer (`gateway.shapes.NewDrop`).
+
+    Raises `Stop` naming the files that are not as large any more as when the drop was begun.
+    """
+    changed = tuple(f["name"] for f in links["files"] if (folder / f["name"]).stat().st_size != f["size"])
+    if changed:
+        message = "Files have changed since the drop was begun."
+        raise Stop(Exit.USAGE, message, "Submit them as a new drop, without --resume.", problems=changed)
     return [_upload(told, folder) for told in links["files"] if not told.get("done")]
 
 
@@ -61,22 +71,29 @@ def send(gateway: Gateway, drop: str, files: Sequence[Upload], *, parallel: int,
     if not files:
         return
     url = next(part.url for upload in files for part in upload.parts)
-    store = client(_origin(url))
-    with store, ThreadPoolExecutor(parallel, thread_name_prefix="upload") as pool:
+    with client(_origin(url)) as store, at_once(parallel) as pool:
         work = [
             pool.submit(_send_part, store, upload, part, advance)
             for upload in files
             for part in upload.missing
         ]
-        ended, waiting = wait(work, return_when=FIRST_EXCEPTION)
-        for future in waiting:
-            future.cancel()
-        for future in ended:
+        for future in as_completed(work):
             future.result()
     for upload in (u for u in files if u.upload_id):
         parts = [{"number": n, "etag": etag} for n, etag in sorted(upload.etags.items())]
         body = {"name": upload.name, "upload_id": upload.upload_id, "parts": parts}
         patiently(lambda body=body: gateway.post(at("drops", drop, "files"), body))
+
+
+@contextmanager
+def at_once(threads: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads that begin nothing more once something went wrong, or Ctrl-C was pressed."""
+    with ThreadPoolExecutor(threads, thread_name_prefix="files") as pool:
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def patiently(call: Any) -> Any:
@@ -95,15 +112,14 @@ def patiently(call: Any) -> Any:
 
 
 def _upload(told: Mapping[str, Any], folder: Path) -> Upload:
-    path, size, step = folder / told["name"], told.get("size"), told["part_size"]
-    whole = path.stat().st_size if size is None else size
+    path, step = folder / told["name"], told["part_size"]
     parts = [
         Part(
             path=path,
             number=part["number"],
             url=part["url"],
             offset=(part["number"] - 1) * step,
-            length=min(step, whole - (part["number"] - 1) * step),
+            length=min(step, told["size"] - (part["number"] - 1) * step),
         )
         for part in told["parts"]
     ]

@@ -1,11 +1,21 @@
-"""Times and sizes as people read them."""
+"""Times, sizes and sentences as people read them."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 # seconds in a unit, largest first
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
+
+
+def in_own_language(row: Mapping[str, Any], name: str) -> Any:
+    """What the gateway says as `name`, in Chinese where the terminal speaks it (LC_ALL, LC_MESSAGES, LANG)."""
+    spoken = next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    chinese = row.get(f"{name}_zh") if spoken.startswith("zh") else None
+    return chinese or row[name]
 
 
 def local_time(text: str | None) -> str:

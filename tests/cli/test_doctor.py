@@ -50,6 +50,16 @@ def test_a_region_that_is_well_is_found_well(teledx, region, gateways, keyring):
     assert list(region.s3.listing("identified", "")) == []
 
 
+def test_looking_deep_leaves_no_drop_behind(teledx, region, environment, monkeypatch):
+    from workers import intake
+
+    monkeypatch.setattr(
+        type(region.s3), "delete", lambda *_: intake.scan(region.parts)
+    )  # look in the worst moment
+    teledx("doctor", "--deep")
+    assert region.fetch("SELECT id FROM vault.drops") == []
+
+
 def test_every_finding_that_is_not_right_says_what_to_do(teledx, keyring):
     for finding in teledx("doctor", "--json").json["findings"]:
         assert finding["said"]

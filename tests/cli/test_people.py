@@ -94,6 +94,14 @@ def test_what_others_typed_cannot_steer_the_terminal(region, chen):
         assert "[bold]x[/bold]" in shown
 
 
+def test_a_chinese_terminal_is_told_in_chinese(region, chen, monkeypatch):
+    case = filled.delivered(region.rows)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert "等待医生领取" in chen("status", case).out
+    monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
+    assert "等待医生领取" not in chen("status", case).out
+
+
 def test_a_report_is_fetched_in_both_forms_and_acknowledged(region, chen, tmp_path):
     case = filled.delivered(region.rows)
     early = chen("report", case, "--json")
@@ -251,6 +259,15 @@ def test_failed_runs_are_listed_and_run_again(region, yu):
     assert yu("failed", "replay", "--all", "--json").json == {"replayed": [{"run_id": run.id}]}
     assert yu("failed", "list").code == 0
     assert yu("failed", "replay", run.id).code == Exit.NOT_FOUND
+
+
+def test_who_looked_at_a_case_can_be_asked(region, chen, yu):
+    case = filled.delivered(region.rows)
+    chen("status", case)
+    rows = yu("audit", case, "--account", "chen", "--json").json["rows"]
+    assert [(r["account"], r["action"]) for r in rows] == [("chen", "case.see")]
+    assert "case.see" in yu("audit", case).out
+    assert chen("audit", case).code == Exit.NOT_ALLOWED
 
 
 def test_the_route_of_a_case_is_explained(region, chen):

@@ -87,7 +87,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 def _lost_keys(examined: Examined, ring: Keyring) -> Iterator[Finding]:
     """Keys that patients in the vault were given, and that are not there any more."""
-    known = f"{len(ring.secrets)} keys, new patients get '{ring.current}'"
+    known = f"{', '.join(sorted(ring.secrets))}; new patients get '{ring.current}'"
     if examined.connection is None:
         yield right("keyring", known)
         return

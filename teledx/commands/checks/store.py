@@ -61,7 +61,7 @@ def rights(examined: Examined) -> Iterator[Finding]:
     if s3 is None or not examined.deep or examined.is_partner_side:
         return
     for zone in _zones(examined)[0]:
-        key = f"teledx-doctor/{secrets.token_hex(8)}"
+        key = f"teledx-doctor-{secrets.token_hex(8)}"  # without a slash no part of the inbox takes it for a drop
         try:
             s3.put_new(zone, key, TRY_CONTENT, "text/plain", hashlib.sha256(TRY_CONTENT).hexdigest())
             whole = s3.get(zone, key) == TRY_CONTENT
