@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pypinyin import lazy_pinyin
+
 from cases.documents import Preview, SlideFound, StationUse
 from cases.errors import Quarantine
 from cases.order import SlideLine
@@ -97,8 +99,11 @@ def _line_of(work: Work, name: str) -> SlideLine:
 
 
 def _names(work: Work) -> tuple[str, ...]:
+    """The patient's names as a label may show them: "He" on it is then a surname and no stain."""
     patient = work.order.patient
-    return tuple(n for n in (patient.name, patient.name_latin) if n)
+    syllables = lazy_pinyin(patient.name)
+    written = (patient.name, patient.name_latin, " ".join(syllables), "".join(syllables), syllables[0])
+    return tuple(dict.fromkeys(n for n in written if n))
 
 
 def _label(work: Work, line: SlideLine, reading: LabelReading) -> Label:
