@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -184,3 +185,38 @@ def a_folder(folder: Path) -> Path:
 
 def state_of(chen, case: str) -> str:
     return chen("status", case, "--json").json["state"]
+
+
+@pytest.mark.slow
+def test_up_brings_everything_up_once_and_ctrl_c_leaves_nothing(start, teledx, monkeypatch, tmp_path):
+    """Doctor, with the environment that it hands to operators, finds it well; a second one on its folder is refused."""
+    state = tmp_path / "var"
+    monkeypatch.setenv("TELEDX_STATE", str(state))
+    house = start("up")
+    operator = state / "operator.env"
+    until(operator.exists, what=f"the house\n{log_of(house)}", seconds=240)
+    again = start("up")
+    assert again.wait(timeout=90) == 7
+    assert "TELEDX_STATE" in log_of(again)
+    for line in operator.read_text().splitlines():
+        name, _, value = line.partition("=")
+        monkeypatch.setenv(name, shlex.split(value)[0])
+    looked = teledx("doctor", "--deep", "--json")
+    assert looked.code == 0, looked.out
+    assert teledx("token", "issue", "--account", "chen").code == 0
+    house.send_signal(signal.SIGINT)
+    assert house.wait(timeout=120) == 0
+    assert not processes_that_name(state)
+
+
+def processes_that_name(folder: Path) -> list[str]:
+    """Command lines of running processes with the folder in them."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = entry.read_bytes()
+        except OSError:  # it ended while we looked
+            continue
+        if str(folder).encode() in line:
+            found.append(line.decode(errors="replace"))
+    return found
