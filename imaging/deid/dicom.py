@@ -68,6 +68,8 @@ def deidentify_file(
     head = part10.read_head(buffer)
     elements = _parsed(buffer, head)
     kind = objects.judge(elements)
+    if kind.whole_slide:
+        objects.check_whole_slide(source)
     _complete_uids(elements, head)
     known = known.union(from_data_set(elements))
     looked = pixels.treat(source, elements, head, kind, known, engine)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from pydicom.uid import UID_dictionary
 
 from cases.errors import Quarantine, TeledxError
 from imaging.deid.elements import DataSet, Element
 from imaging.deid.rules import value_of
+from imaging.slides import dicom_wsi
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY = "1.2.840.10008.1.3.10"
@@ -43,17 +45,17 @@ class LeftOut(TeledxError):
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """How an object is treated: whether its pixels may show text, and whether it says that they do."""
+    """How an object is treated: whether its pixels may show text, whether it says so, whether it is a slide's."""
 
     look: bool
     burned_in: bool
+    whole_slide: bool
 
 
 def judge(elements: DataSet) -> Kind:
     """What kind of object a data set is.
 
     :raises Quarantine: if such objects are withheld.
-    :raises LeftOut: if it stays behind by design.
     """
     sop_class = value_of(elements, _SOP_CLASS)
     types = tuple(t.strip() for t in value_of(elements, _IMAGE_TYPE).upper().split("\\"))
@@ -63,10 +65,23 @@ def judge(elements: DataSet) -> Kind:
                 raise Quarantine(code, why)
     if not sop_class.startswith(_STORAGE) or sop_class not in UID_dictionary:
         raise Quarantine("format-unknown", "the SOP class is none of the standard's for storage")
-    if sop_class == WHOLE_SLIDE and {"LABEL", "OVERVIEW"} & set(types):
-        raise LeftOut("a slide's label or overview stays behind")
     burned_in = value_of(elements, _BURNED_IN).upper() == "YES"
-    return Kind(look=burned_in or _may_show_text(elements, sop_class, types), burned_in=burned_in)
+    return Kind(
+        look=burned_in or _may_show_text(elements, sop_class, types),
+        burned_in=burned_in,
+        whole_slide=sop_class == WHOLE_SLIDE,
+    )
+
+
+def check_whole_slide(source: Path) -> None:
+    """Whether a whole-slide instance may leave, and its frames hold picture alone.
+
+    :raises LeftOut: if it is a label or an overview, or shows the label.
+    :raises Quarantine: `slide-unsafe`, `file-damaged`.
+    """
+    if not dicom_wsi.read_instance(source).leaves:
+        raise LeftOut("a slide's label or overview stays behind")
+    dicom_wsi.check_frames(source)
 
 
 def _may_show_text(elements: DataSet, sop_class: str, types: tuple[str, ...]) -> bool:

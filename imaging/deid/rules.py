@@ -145,7 +145,7 @@ class Execution:
         """Kept: but text is written in UTF-8, without what is known; a number or a time must be one."""
         vr = element.vr
         if vr in _TEXTS or vr in _LATIN_TEXTS:
-            return self._kept_text(element, place, patterns=False)
+            return self._kept_text(element, place, strong=True)
         if vr == "UI" and not _UIDS.fullmatch(bytes(element.value)):
             return self._empty(element, place)
         form = _FORMS.get(vr)
@@ -162,16 +162,16 @@ class Execution:
                 if element.vr in ("AS", "DS", "IS")
                 else self._fall_back(element, place)
             )
-        return self._kept_text(element, place, patterns=True)
+        return self._kept_text(element, place, strong=False)
 
-    def _kept_text(self, element: Element, place: _Place, *, patterns: bool) -> Element | None:
+    def _kept_text(self, element: Element, place: _Place, *, strong: bool) -> Element | None:
         read = charsets.decode(bytes(element.value), place.declared)
         if read.lossy or (element.vr in ("SH", "CS", "AE") and len(element.value) > 1024):
             return self._fall_back(element, place)
         text = read.text if not read.cut else read.text.rstrip("\ufffd")
         if element.tag not in _CODES:
             parts = text.split("\\") if element.vr in _MULTI | _LATIN_TEXTS else [text]
-            text = "\\".join(clean(part, self.known, patterns=patterns) for part in parts)
+            text = "\\".join(clean(part, self.known, strong=strong) for part in parts)
         if not text.strip("\\ "):
             return self._fall_back(element, place)
         return self._with_text(element, text)

@@ -38,7 +38,9 @@ _NOT_TEXT = frozenset(
 )
 _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
+_REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
 _STANDARD_ROOT = b"1.2.840.10008."
 # profile | option columns of the table that apply
 _OPTIONS = {
@@ -46,7 +48,7 @@ _OPTIONS = {
     "network": ("retain-patient-characteristics", "retain-longitudinal-modified-dates", "clean-descriptors"),
 }
 # sequences that a profile keeps although the basic column empties them: their contents are judged one by one
-_KEPT_SEQUENCES = frozenset({0x00400610, 0x00400555, 0x0040A730, 0x00081111})
+_KEPT_SEQUENCES = frozenset({0x00400610, 0x00400555, 0x0040A730})
 _PATTERNS = (
     re.compile(rb"(?<![0-9A-Za-z.])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z.])"),
     re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
@@ -170,18 +172,33 @@ class _Judge:
         )
         if vr == b"UI":
             return self._wrong_uid(basic, value, uids)
-        if vr in (b"DA", b"DT") and basic != "D":
+        if vr in (b"DA", b"DT"):
+            if basic and not options:
+                return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
             return self._wrong_date(seen, value)
         if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and seen.tag != 0x00100010:
             return "a person's name"
         if vr in _TEXT and _has_pattern(value):
             return "a national ID, telephone number or mail address"
-        replaced = (basic and not options and seen.tag not in _KEPT_SEQUENCES) or self._under_dummy(seen)
-        if replaced and vr in (*_TEXT, b"CS", b"AE", b"OB", b"UN") and value.strip(b" \0") not in _DUMMIES:
-            was = self.before.get((seen.path, seen.tag))
-            if was is not None and bytes(was).strip(b" \0") == value.strip(b" \0"):
-                return "the true value"
+        binary = vr in (b"OB", b"OW", b"UN")
+        if (
+            seen.tag == _TEXT_VALUE
+            or (basic and (binary or not options) and seen.tag not in _KEPT_SEQUENCES)
+            or self._under_dummy(seen)
+        ):
+            return self._not_replaced(seen, vr, value.strip(b" \0"))
         return None
+
+    def _not_replaced(self, seen: Seen, vr: bytes, value: bytes) -> str | None:
+        """Of an attribute that the profile empties or replaces: text must be a dummy, a token or a pseudonym."""
+        if value in _DUMMIES or vr in _NOT_TEXT:
+            return None
+        if vr in (*_TEXT, b"CS", b"AE", b"UR"):
+            return None if _REPLACEMENT.fullmatch(value) else "a value that is no replacement"
+        was = self.before.get((seen.path, seen.tag))
+        return (
+            "the true value" if was is not None and any(value) and bytes(was).strip(b" \0") == value else None
+        )
 
     def _under_dummy(self, seen: Seen) -> bool:
         for tag in seen.path[::2]:
@@ -194,7 +211,7 @@ class _Judge:
         for uid in value.rstrip(b" \0").split(b"\\"):
             if uid.startswith(_STANDARD_ROOT) and not ("U" in basic and uid in uids):
                 continue
-            if "U" in basic and uid and (uid in uids or not uid.startswith(b"2.25.")):
+            if basic and uid and (uid in uids or not uid.startswith(b"2.25.")):
                 return "a true UID"
         return None
 

@@ -117,18 +117,22 @@ class Search:
         """Where identity stands: start and end. Short strings do not count inside `pixels`, nor parts of words."""
         if self._database is None or not len(content):
             return []
-        ends: list[tuple[int, int]] = []
+        ends: list[tuple[int, int, bool]] = []
 
         def met(which: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append((end - len(self._strings[which]), end))
+            ends.append((end - len(self._strings[which]), end, self._is_text[which]))
 
         self._database.scan(content, match_event_handler=met)
-        return [place for place in ends if self._counts(content, *place, pixels)]
+        return [(a, b) for a, b, is_text in ends if self._counts(content, a, b, pixels, is_text)]
 
     @staticmethod
-    def _counts(content: memoryview, start: int, end: int, pixels: list[tuple[int, int]]) -> bool:
+    def _counts(
+        content: memoryview, start: int, end: int, pixels: list[tuple[int, int]], is_text: bool
+    ) -> bool:
         if end - start < _FEWEST_BYTES_IN_PIXELS and any(a <= start < b for a, b in pixels):
             return False
+        if not is_text:
+            return True
         before = content[start - 1] if start else 0
         after = content[end] if end < len(content) else 0
         first, last = content[start], content[end - 1]

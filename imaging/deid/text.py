@@ -66,7 +66,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("national ID", re.compile(r"(?<![\dA-Za-z.])(?:\d{6}\s?\d{8}\s?\d{3}[\dXx]|\d{15})(?![\dA-Za-z])"), _is_citizen),
     ("mobile", re.compile(r"(?<![\d.])(?:\+?86[\s-]?)?1[3-9]\d[\s-]?\d{4}[\s-]?\d{4}(?!\d)"), _always),
     ("land line", re.compile(r"(?<![\d.])(?:\(0\d{2,3}\)\s?|0\d{2,3}[\s-])\d{7,8}(?:-\d{1,6})?(?!\d)"), _always),
-    ("land line", re.compile(r"(?:(?:联系)?电话|联系方式|[Tt]el|TEL|[Pp]hone)[:.\s]{0,3}\+?[\d\s()-]{6,20}\d"), _always),
+    ("land line", re.compile(
+        r"(?:(?:联系)?电话|联系方式|[Tt]el|TEL|[Pp]hone)[:.\s]{0,3}\+?[\d\s()-]{6,20}\d"), _always),
     ("mail address", re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"), _always),
     ("date", re.compile(r"(?<!\d)(?:19|20)\d{2}\s?年\s?\d{1,2}\s?月(?:\s?\d{1,2}\s?[日号])?"), _always),
     ("date", re.compile(r"[一二][〇○零九一二三四五六七八]{3}年[一二三四五六七八九十]{1,2}月"
@@ -97,6 +98,8 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
         r"[\u4e00-\u9fff]{0,4}\d{1,5}(?:弄\d{1,4})?号?(?:\d{1,4}(?:栋|幢|单元|室|号楼))*"), _always),
 )
 # fmt: on
+# What identifies wherever it stands: looked for in names of devices and meanings of codes too.
+STRONG = frozenset({"national ID", "mobile", "mail address"})
 
 _BEFORE_A_CUT = re.compile(
     r"(?:(?:\b(?:for|of|by|from|on|at|dated?|patient|pt|name|id|mrn|dob|born|tel|phone|and|ref(?:erred)?|per|in)\b|"
@@ -106,21 +109,21 @@ _BEFORE_A_CUT = re.compile(
 )
 
 
-def spans(text: str, known: KnownIdentity, *, patterns: bool = True) -> list[tuple[int, int, str]]:
-    """Where `text` identifies: start, end and what, in order; they may overlap."""
+def spans(text: str, known: KnownIdentity, *, strong: bool = False) -> list[tuple[int, int, str]]:
+    """Where `text` identifies: start, end and what, in order; they may overlap. `strong` patterns alone, if asked."""
     plain = text.translate(_WIDE)
     found: list[tuple[int, int, str]] = []
     if (whole := pattern_of(known)) is not None:
         found += [(m.start(), m.end(), "known") for m in whole.finditer(plain) if m.end() > m.start()]
-    if patterns:
-        for what, pattern, is_one in PATTERNS:
+    for what, pattern, is_one in PATTERNS:
+        if not strong or what in STRONG:
             found += [(m.start(), m.end(), what) for m in pattern.finditer(plain) if is_one(m[0])]
     return sorted(found)
 
 
-def clean(text: str, known: KnownIdentity, *, patterns: bool = True) -> str:
+def clean(text: str, known: KnownIdentity, *, strong: bool = False) -> str:
     """`text` without what identifies, and without the words that led to it; the same object if nothing did."""
-    found = spans(text, known, patterns=patterns)
+    found = spans(text, known, strong=strong)
     if not found:
         return text
     pieces, at = [], 0

@@ -45,7 +45,8 @@ def canary(tag: int, text: str = CANARY_TEXT) -> Element:
         return Element(tag, "SQ", b"", [inner])
     value = {
         "UI": f"1.2.3.999.{tag}", "DA": "19510203", "DT": "19510203040506.5+0800", "TM": "040506", "IS": "987654321",
-        "DS": "987654321", "AS": "071Y", "PN": NAME, "AE": "CANARYSON", "CS": "CANARYSON",
+        "DS": "987654321", "AS": "071Y", "PN": NAME if text == CANARY_TEXT else "Qzxvalue^Qzx",
+        "AE": "CANARYSON", "CS": "CANARYSON",
     }.get(vr, text)  # fmt: skip
     raw = b"F " if tag == 0x00100040 else value.encode()
     if vr in ("US", "SS", "UL", "SL", "FL", "FD", "AT"):

@@ -36,7 +36,9 @@ def test_the_plain_basic_profile_removes_what_nobody_knew(key, known):
     elements = identified("QZXCANARY unheard of")
     for element in elements:
         # the meaning of a code in a reference that stays is no attribute of the table
-        element.items = [[e for e in item if e.tag != 0x00080104] for item in element.items] if element.items else None
+        element.items = (
+            [[e for e in item if e.tag != 0x00080104] for item in element.items] if element.items else None
+        )
 
     transform(elements, key, known, profile("basic"))
 
