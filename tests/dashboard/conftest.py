@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -40,29 +39,22 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).parents[2]
-READY_SECONDS = 60
-
-
-@pytest.fixture(scope="session")
-def ports() -> tuple[int, int, int]:
-    """Of the region's gateway, the partners' and the dashboard, for the session: starting the dashboard takes long."""
-    with ExitStack() as stack:
-        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        region_port, partner_port, port = (listener.getsockname()[1] for listener in listeners)
-        return region_port, partner_port, port
+READY_SECONDS = 180  # a machine that does much else
 
 
 class Door:
-    """A gateway on a port of its own, which a test may close and open again."""
+    """A gateway on a port that is kept for it, closed or open."""
 
-    def __init__(self, app: FastAPI, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
-        self._app, self._port = app, port
-        self.open()
+    def __init__(self) -> None:
+        self._held = _bound(0)
+        self.port = self._held.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
 
-    def open(self) -> None:
-        self._server = server(self._app, host="127.0.0.1", port=self._port)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
+    def open(self, app: FastAPI) -> None:
+        listener = _bound(self.port)
+        listener.listen(100)
+        self._server = server(app, host="127.0.0.1", port=self.port)
+        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
         self._thread.start()
         until(lambda: answers(f"{self.url}/healthz"), what="the gateway")
 
@@ -70,13 +62,33 @@ class Door:
         self._server.should_exit = True
         self._thread.join(timeout=20)
 
+    def give_up(self) -> None:
+        self._held.close()
+
+
+def _bound(port: int) -> socket.socket:
+    """Bound and not listening: nobody else gets the port, and who calls is refused."""
+    found = socket.socket()
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    found.bind(("127.0.0.1", port))
+    return found
+
+
+@pytest.fixture(scope="session")
+def doors() -> Iterator[tuple[Door, Door]]:
+    """The region's and the partners', where the session's dashboard expects them."""
+    both = Door(), Door()
+    yield both
+    for door in both:
+        door.give_up()
+
 
 @pytest.fixture
-def region_door(region_app: FastAPI, ports: tuple[int, int, int]) -> Iterator[Door]:
+def region_door(region_app: FastAPI, doors: tuple[Door, Door]) -> Iterator[Door]:
     """This test's region, where the dashboard expects it."""
-    door = Door(region_app, ports[0])
-    yield door
-    door.close()
+    doors[0].open(region_app)
+    yield doors[0]
+    doors[0].close()
 
 
 @pytest.fixture
@@ -85,38 +97,45 @@ def region_url(region_door: Door) -> str:
 
 
 @pytest.fixture
-def partner_url(partner_app: FastAPI, ports: tuple[int, int, int]) -> Iterator[str]:
+def partner_url(partner_app: FastAPI, doors: tuple[Door, Door]) -> Iterator[str]:
     """This test's partner side, where the dashboard expects it."""
-    door = Door(partner_app, ports[1])
-    yield door.url
-    door.close()
+    doors[1].open(partner_app)
+    yield doors[1].url
+    doors[1].close()
 
 
 @pytest.fixture(scope="session")
 def dashboard(
-    ports: tuple[int, int, int], tmp_path_factory: pytest.TempPathFactory
+    doors: tuple[Door, Door], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path]]:
     """The pages, told the two gateways and nothing else; its address and its log."""
     environment = {n: v for n, v in os.environ.items() if not n.startswith("TELEDX_")}
     environment |= {
-        "TELEDX_GATEWAY_URL": f"http://127.0.0.1:{ports[0]}",
-        "TELEDX_PARTNER_GATEWAY_URL": f"http://127.0.0.1:{ports[1]}",
+        "TELEDX_GATEWAY_URL": doors[0].url,
+        "TELEDX_PARTNER_GATEWAY_URL": doors[1].url,
     }
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
     log = tmp_path_factory.mktemp("dashboard") / "dashboard.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "streamlit", "run", "dashboard/app.py"),
-                *("--server.address=127.0.0.1", f"--server.port={ports[2]}"),
+                *("--server.address=127.0.0.1", f"--server.port={port}"),
             ],
             cwd=ROOT,
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    url = f"http://127.0.0.1:{ports[2]}"
+    url = f"http://127.0.0.1:{port}"
     try:
-        until(lambda: answers(f"{url}/_stcore/health"), seconds=READY_SECONDS, what="the dashboard")
+        until(
+            lambda: process.poll() is not None or answers(f"{url}/_stcore/health"),
+            seconds=READY_SECONDS,
+            what="the dashboard",
+        )
+        assert process.poll() is None, log.read_text()
         yield url, log
     finally:
         process.terminate()
@@ -158,7 +177,7 @@ def enter(browser, dashboard_url: str, token: Callable[[str], str]) -> Iterator[
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(120_000)
         page.on("request", asked)
         page.on("pageerror", lambda error: thrown.append(str(error)))
         page.goto(dashboard_url)

@@ -52,7 +52,7 @@ def test_a_clinic_fetches_a_report_as_pdf_and_acknowledges_it_by_name(region, s3
     assert PdfReader(tmp_path / "report.pdf").pages
     page.get_by_text("you, Chen Li, have read the report").wait_for()
     page.get_by_role("button", name="Acknowledge").click()
-    page.get_by_text("The report was acknowledged.").wait_for()
+    page.get_by_text("The report was acknowledged.", exact=True).wait_for()
     assert state_of(region, case_id) == "acknowledged"
 
 
@@ -188,7 +188,9 @@ def test_a_page_switches_its_language_and_keeps_its_place(region, enter):
     assert PATIENTS[1] not in page.content()
 
 
-def test_a_list_says_that_the_network_is_away_and_comes_back_by_itself(region, region_door, enter):
+def test_a_list_says_that_the_network_is_away_and_comes_back_by_itself(
+    region, region_app, region_door, enter
+):
     delivered(region, number=1, **order_of(1))
     page = enter("chen")
     page.locator(".tdx-row").first.wait_for()
@@ -196,7 +198,7 @@ def test_a_list_says_that_the_network_is_away_and_comes_back_by_itself(region, r
     region_door.close()
     page.get_by_text("The network does not answer right now.").wait_for()
     assert page.locator(".tdx-row").count() == 0
-    region_door.open()
+    region_door.open(region_app)
 
     page.locator(".tdx-row").first.wait_for()
     assert page.get_by_text("The network does not answer right now.").count() == 0
