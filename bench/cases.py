@@ -46,7 +46,9 @@ def run(size: Size) -> str:
     """All rounds on fresh servers each; returns the page's tables."""
     with rabbitmq() as node:
         urls = {"embedded": ""} | ({"RabbitMQ": node.url} if node else {})
-        rounds = [_round(size, name, url, count, node) for name, url in urls.items() for count in (1, 2)]
+        rounds = [
+            _round(size, name, url, count, node) for name, url in urls.items() for count in size.processes
+        ]
     missing = "" if node else "\nNot measured: RabbitMQ is not installed here.\n"
     return _tables(rounds) + missing
 

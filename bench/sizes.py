@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, slices and repetitions; pixels a side; bytes of a slide."""
+    """Counts of cases, worker processes of each round, slices and repetitions; pixels a side; bytes of a slide."""
 
     cases: int
+    processes: tuple[int, ...]
     profiled: int
     slices: int
     rows: int
@@ -22,11 +23,12 @@ class Size:
 
 
 FULL = Size(
-    cases=300, profiled=60, slices=300, rows=512, slide=1_000_000_000, repeat=3, waiting=1000, stat=20, flood=150,
+    cases=300, processes=(1, 2), profiled=60, slices=300, rows=512, slide=1_000_000_000, repeat=3, waiting=1000, stat=20, flood=150,
     busy_slide=500_000_000,
 )  # fmt: skip
 TINY = Size(
     cases=4,
+    processes=(1,),
     profiled=1,
     slices=3,
     rows=128,
