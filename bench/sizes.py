@@ -23,9 +23,18 @@ class Size:
 
 
 FULL = Size(
-    cases=300, processes=(1, 2), profiled=60, slices=300, rows=512, slide=1_000_000_000, repeat=3, waiting=1000, stat=20, flood=150,
+    cases=300,
+    processes=(1, 2),
+    profiled=60,
+    slices=300,
+    rows=512,
+    slide=1_000_000_000,
+    repeat=3,
+    waiting=1000,
+    stat=20,
+    flood=150,
     busy_slide=500_000_000,
-)  # fmt: skip
+)
 TINY = Size(
     cases=4,
     processes=(1,),
