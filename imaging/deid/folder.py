@@ -1,0 +1,187 @@
+"""De-identifying files and folders outside the network: what is clean goes to the destination, nothing else ever does.
+
+A file is written beside the destination, looked through by the second pass, and only then moved in.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, field
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+from pydicom import dcmread
+
+from cases.errors import Quarantine
+from cases.ports import PatientKey
+from imaging.deid import dicom, keys, second_pass
+from imaging.deid.known import KnownIdentity
+from imaging.deid.objects import LeftOut
+from imaging.ocr import Engine
+from imaging.slides import deid as slide_deid
+from imaging.slides.formats import recognise
+from imaging.slides.plan import write
+
+Verdict = Literal["clean", "withheld", "left-out"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReport:
+    """What became of one file. `name` is the source's path and may carry identity: the report is its owner's.
+
+    `named` is where the clean file stands below the destination. `reasons` are (code, detail) without identity.
+    """
+
+    name: str
+    verdict: Verdict
+    format: str = ""
+    named: str = ""
+    size: int = 0
+    sha256: str = ""
+    reasons: tuple[tuple[str, str], ...] = ()
+    actions: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report's own fields, for a JSON file."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One call's settings. `secret` has at least 16 bytes; `clinic` keeps equal patient IDs of two places apart."""
+
+    secret: bytes = field(repr=False)
+    clinic: str = ""
+    profile: str = "network"
+    keep_names: bool = False
+    known: KnownIdentity = field(default_factory=KnownIdentity)
+
+    def key_of(self, patient_id: str) -> PatientKey:
+        """The key of a patient of this place, as the network derives it."""
+        return PatientKey(
+            pseudonym=keys.pseudonym(self.secret, self.clinic, patient_id),
+            shift_days=keys.shift_days(self.secret, self.clinic, patient_id),
+            key_id="",
+            secret=keys.patient_secret(self.secret, self.clinic, patient_id),
+        )
+
+
+def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Iterator[FileReport]:
+    """De-identifies `source`, a file or a folder, into the folder `dest`; one report for each file, in order.
+
+    Links are not followed. A name that is taken in `dest` withholds the file.
+
+    :raises ValueError: if one of the two folders lies in the other.
+    """
+    root = source if source.is_dir() else source.parent
+    here, there = root.resolve(), dest.resolve()
+    if source.is_dir() and (here == there or here in there.parents or there in here.parents):
+        raise ValueError("source and destination must not lie in each other")
+    files = (
+        sorted(p for p in source.rglob("*") if p.is_file() and not p.is_symlink())
+        if source.is_dir()
+        else [source]
+    )
+    dest.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=there.parent) as beside:
+        one = functools.partial(deidentify_one, root=root, dest=dest, run=run, beside=Path(beside))
+        if jobs == 1:
+            yield from map(one, files)
+            return
+        with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+            yield from pool.map(one, files)
+
+
+def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path) -> FileReport:
+    """One file into `dest`, or the reason why not. Never raises for what is in the file."""
+    name = str(file.relative_to(root))
+    part = beside / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    try:
+        made = _dicom(file, part, run) if _is_dicom(file) else _slide(file, part, run, name)
+        named = Path(name) if run.keep_names else made.named
+        target = dest / named
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.hardlink_to(part)
+    except LeftOut as why:
+        return FileReport(name=name, verdict="left-out", reasons=(("left-out", str(why)),))
+    except Quarantine as why:
+        return FileReport(name=name, verdict="withheld", reasons=((why.code, why.detail),))
+    except FileExistsError:
+        return FileReport(
+            name=name, verdict="withheld", reasons=(("name-taken", "the destination has such a file"),)
+        )
+    finally:
+        part.unlink(missing_ok=True)
+    return FileReport(
+        name=name,
+        verdict="clean",
+        format=made.format,
+        named=str(named),
+        size=made.size,
+        sha256=made.sha256,
+        actions=made.actions,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    format: str
+    named: Path
+    size: int
+    sha256: str
+    actions: Mapping[str, int]
+
+
+def _is_dicom(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def _dicom(file: Path, part: Path, run: Run) -> _Made:
+    key = run.key_of(_patient_of(file))
+    done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
+    second_pass.check(file, part, run.known, key.shift_days, run.profile)
+    named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
+    return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
+
+
+def _patient_of(file: Path) -> str:
+    """The patient ID that the file states; without one its study stands for the patient."""
+    try:
+        dataset = dcmread(file, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
+        return str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or "")
+    except (ValueError, AttributeError, TypeError, OSError, RecursionError, KeyError, NotImplementedError):
+        raise Quarantine("file-damaged", "its patient ID cannot be read") from None
+
+
+def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
+    found = recognise(file)
+    if found is None:
+        raise Quarantine("format-unknown", "neither DICOM nor a slide")
+    plan = slide_deid.plan_slide(file)
+    write(plan, file, part)
+    slide_deid.check_written(part, identity_values=(*plan.removed_values, *run.known.values()))
+    digest = hashlib.sha256()
+    with part.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    named = Path(
+        f"{keys.token(run.secret, 'slide', f'{run.clinic}/{name}')}{'.svs' if found.code == 'svs' else '.tiff'}"
+    )
+    return _Made(
+        format=found.code,
+        named=named,
+        size=plan.size,
+        sha256=digest.hexdigest(),
+        actions=dict.fromkeys(plan.removed, 1),
+    )
+
+
+@functools.cache
+def _engine() -> Engine:
+    return Engine()
