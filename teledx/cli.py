@@ -14,7 +14,18 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from teledx.commands import cases, diagnosis, drops, keys, network, operating, programs, reading, setup
+from teledx.commands import (
+    cases,
+    deidentify,
+    diagnosis,
+    drops,
+    keys,
+    network,
+    operating,
+    programs,
+    reading,
+    setup,
+)
 from teledx.commands.exits import Exit
 from teledx.commands.faults import said
 from teledx.commands.output import Out
@@ -30,6 +41,7 @@ COMMANDS: tuple[Command, ...] = (
     *keys.COMMANDS,
     *network.COMMANDS,
     *diagnosis.COMMANDS,
+    *deidentify.COMMANDS,
     *programs.COMMANDS,
 )
 

@@ -33,7 +33,7 @@ def new(session: Session, folder: FolderOption = None) -> None:
     """
     from teledx import bootstrap
 
-    target = _folder(session, folder)
+    target = folder_of(session, folder)
     existed = (target / "current").exists()
     if not existed and any(target.glob("*.key")):
         raise Stop(
@@ -55,8 +55,8 @@ def add(session: Session, folder: FolderOption = None) -> None:
 
     Copy it to the backup and to every machine with workers, then run `teledx keys use` on each.
     """
-    target = _folder(session, folder)
-    ring = _read(target)
+    target = folder_of(session, folder)
+    ring = read(target)
     numbers = [int(found[1]) for name in ring.secrets if (found := re.fullmatch(r"k(\d+)", name))]
     name = f"k{max(numbers, default=0) + 1}"
     file = target / f"{name}.key"
@@ -76,14 +76,14 @@ def use(
     folder: FolderOption = None,
 ) -> None:
     """Give new patients this key from the workers' next start on. Those who have a key keep it."""
-    target = _folder(session, folder)
+    target = folder_of(session, folder)
     if not (target / f"{key}.key").exists() or "/" in key:
         known = ", ".join(sorted(path.stem for path in target.glob("*.key"))) or "none"
         raise Stop(Exit.NOT_FOUND, f"There is no key '{key}' in {target}.", f"There are: {known}.")
     partial = target / ".current"
     partial.write_text(f"{key}\n")
     partial.replace(target / "current")
-    _read(target)
+    read(target)
     session.out.answer(
         {"folder": str(target), "key": key}, f"New patients get key {key} once the workers are restarted."
     )
@@ -91,14 +91,14 @@ def use(
 
 def show(session: Session, folder: FolderOption = None) -> None:
     """The ids of the keys, and which one new patients get; no key is shown."""
-    target = _folder(session, folder)
-    ring = _read(target)
+    target = folder_of(session, folder)
+    ring = read(target)
     rows = [(name, "new patients" if name == ring.current else "") for name in sorted(ring.secrets)]
     value = {"folder": str(target), "keys": sorted(ring.secrets), "current": ring.current}
     session.out.answer(value, lambda out: out.table(("key", "for"), rows, empty="There is no key."))
 
 
-def _folder(session: Session, given: Path | None) -> Path:
+def folder_of(session: Session, given: Path | None) -> Path:
     if given is None:
         session.settings.needed("keyring")
         assert session.settings.keyring is not None, "checked in the line above"
@@ -106,7 +106,7 @@ def _folder(session: Session, given: Path | None) -> Path:
     return given
 
 
-def _read(folder: Path) -> Keyring:
+def read(folder: Path) -> Keyring:
     from storage.vault import Keyring
 
     try:

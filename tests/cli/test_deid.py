@@ -1,0 +1,153 @@
+"""`teledx deid`: a folder as the network would let it out."""
+
+import hashlib
+import json
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from storage.vault import Keyring
+from teledx import bootstrap
+from teledx.commands.exits import Exit
+from teledx.samples import orders, studies
+
+PATIENT, OTHER = orders.PATIENTS[0], orders.PATIENTS[1]
+AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+SLIDE = Path(__file__).parents[3] / "shared" / "data" / "slides" / "CMU-1-Small-Region.svs"
+
+
+@pytest.fixture
+def keyring(tmp_path, monkeypatch) -> Path:
+    folder = tmp_path / "keys"
+    bootstrap.new_keyring(folder)
+    monkeypatch.setenv("TELEDX_KEYRING", str(folder))
+    return folder
+
+
+@pytest.fixture
+def source(tmp_path, keyring) -> Path:
+    """A patient's CT under that patient's name, and what lies beside it."""
+    folder = tmp_path / "王秀英"
+    for name, content in studies.ct_series(PATIENT, 2, station="CT1", at=AT, rows=64):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return folder
+
+
+@pytest.fixture
+def deid(teledx, source, tmp_path):
+    return lambda *words: teledx("deid", source, tmp_path / "out", "--clinic", "jiangshan", *words, "--json")
+
+
+def came_out(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def order_of(patient, file: Path) -> Path:
+    order = orders.order("ct", patient, [orders.file_line("x", b"")], accession_number="CT-1")
+    file.write_text(order.model_dump_json(exclude_unset=True))
+    return file
+
+
+def test_a_folder_comes_out_under_the_pseudonym_that_the_network_would_give(deid, tmp_path, keyring):
+    answer = deid()
+    assert answer.code == 0, answer.err
+    expected, _, _ = bootstrap.derive(Keyring.read(keyring).secrets["k1"], "jiangshan", PATIENT.id)
+    files = came_out(tmp_path / "out")
+    assert len(files) == 2
+    for file in files:
+        assert pydicom.dcmread(file).PatientID == expected
+        assert file.relative_to(tmp_path / "out").parts[0] == expected
+
+
+def test_no_result_holds_or_is_named_after_the_patient(deid, tmp_path):
+    deid()
+    said = (PATIENT.id, PATIENT.name, PATIENT.name_latin.split()[0], f"{PATIENT.birth_date:%Y%m%d}")
+    for file in came_out(tmp_path / "out"):
+        content = file.read_bytes()
+        assert not [v for v in said if v.encode() in content or v in str(file.relative_to(tmp_path / "out"))]
+
+
+def test_the_answer_says_what_became_of_each_file(deid, source, tmp_path):
+    rows = {row["file"]: row for row in deid().json["written"]}
+    assert set(rows) == {p.relative_to(source).as_posix() for p in came_out(source)}
+    for row in rows.values():
+        content = (tmp_path / "out" / row["became"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == row["sha256"]
+
+
+def test_what_is_not_proved_is_withheld_with_its_reason(deid, source, tmp_path):
+    whole = next(p for p in came_out(source) if p.suffix == ".dcm").read_bytes()
+    (source / "cut.dcm").write_bytes(whole[:3000])
+    (source / "empty").touch()
+    (source / "notes.txt").write_text("a note")
+    answer = deid()
+    assert answer.code == Exit.SET_ASIDE
+    assert {(w["file"], w["code"]) for w in answer.json["withheld"]} == {
+        ("cut.dcm", "file-damaged"), ("empty", "file-damaged")
+    }  # fmt: skip
+    assert [left["file"] for left in answer.json["left"]] == ["notes.txt"]
+    assert len(came_out(tmp_path / "out")) == 2
+
+
+def test_the_same_instance_twice_comes_out_once(deid, source, tmp_path):
+    first = next(p for p in came_out(source) if p.suffix == ".dcm")
+    shutil.copy(first, source / "again.dcm")
+    assert [w["code"] for w in deid().json["withheld"]] == ["uid-conflict"]
+    assert len(came_out(tmp_path / "out")) == 2
+
+
+def test_with_an_order_a_file_of_another_patient_is_withheld(deid, source, tmp_path):
+    (source / "other.dcm").write_bytes(studies.single("CT_small.dcm", OTHER, station="CT1", at=AT))
+    answer = deid("--order", order_of(PATIENT, tmp_path / "order.json"))
+    assert [(w["file"], w["code"]) for w in answer.json["withheld"]] == [("other.dcm", "identity-mismatch")]
+    assert len(answer.json["written"]) == 2
+
+
+def test_patients_of_one_folder_stay_apart(deid, source):
+    (source / "other.dcm").write_bytes(studies.single("CT_small.dcm", OTHER, station="CT1", at=AT))
+    folders = {row["became"].partition("/")[0] for row in deid().json["written"]}
+    assert len(folders) == 2
+
+
+def test_a_file_without_a_patient_is_withheld_unless_one_is_named(teledx, source, tmp_path):
+    nobody = tmp_path / "nobody.dcm"
+    content = pydicom.dcmread(next(p for p in came_out(source) if p.suffix == ".dcm"))
+    content.PatientID = ""
+    content.save_as(nobody)
+    without = teledx("deid", nobody, tmp_path / "out1", "--clinic", "jiangshan", "--json")
+    assert (without.code, without.json["withheld"][0]["code"]) == (Exit.SET_ASIDE, "identity-mismatch")
+    named = teledx("deid", nobody, tmp_path / "out2", "--clinic", "jiangshan", "--patient", "A1", "--json")
+    assert (named.code, len(named.json["written"])) == (0, 1)
+
+
+@pytest.mark.skipif(not SLIDE.exists(), reason="the sample slide is not here")
+def test_a_slide_comes_out_without_label_and_macro(teledx, keyring, tmp_path):
+    import openslide
+
+    answer = teledx("deid", SLIDE, tmp_path / "out", "--clinic", "jiangshan", "--patient", "A1", "--json")
+    assert answer.code == 0, answer.out
+    (file,) = came_out(tmp_path / "out")
+    with openslide.OpenSlide(file) as slide:
+        assert not {"label", "macro"} & set(slide.associated_images)
+    assert b"ScanScope ID" not in file.read_bytes()
+
+
+@pytest.mark.parametrize("place", ["in", "around", "same", "full", "file"])
+def test_nothing_is_written_where_something_is(teledx, source, tmp_path, place):
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "x").touch()
+    dest = {"in": source / "out", "around": tmp_path, "same": source, "full": full, "file": full / "x"}[place]
+    before = came_out(tmp_path)
+    assert teledx("deid", source, dest, "--clinic", "jiangshan").code == Exit.USAGE
+    assert came_out(tmp_path) == before
+
+
+def test_a_key_that_is_not_there_is_said_so(deid):
+    answer = deid("--key", "k9")
+    assert answer.code == Exit.NOT_FOUND
+    assert "k1" in json.loads(answer.err)["error"]["todo"]
