@@ -46,7 +46,7 @@ def main(
     state: Path, *, once: bool = False, json_file: Path | None = None, console: Console | None = None
 ) -> int:
     """Run the demonstration in a new `state` folder; 0 only if every case ended where it should."""
-    console = console or Console(stderr=True)
+    console = console or _console()
     began = time.monotonic()
     shutil.rmtree(state, ignore_errors=True)
     house = House(state, report=lambda r: _tell(console, r))
@@ -68,6 +68,12 @@ def main(
             console.print("Stopped; nothing is left running.")
             return 0 if not once else 130
     return 0 if well else 1
+
+
+def _console() -> Console:
+    """Standard error; where it is no terminal, wide enough for the table."""
+    console = Console(stderr=True)
+    return console if console.is_terminal else Console(stderr=True, width=150)
 
 
 def _progress(console: Console) -> Progress:

@@ -42,7 +42,7 @@ def show(console: Console, course: Course, began: float) -> bool:
             continue
         state = f"[{colour}]{case['state']}[/{colour}]"
         partner = case.get("partner") or ""
-        legs = "\n".join(f"{leg['name']} {_seconds(leg['seconds'])}" for leg in case.get("legs", []))
+        legs = ", ".join(f"{leg['leg']} {_seconds(leg['seconds'])}" for leg in case.get("legs", []))
         table.add_row(
             f"{scene.name}\n{case['case_id']}", scene.clinic, partner, state, legs, _what_now(course, case)
         )
