@@ -26,6 +26,7 @@ _SURNAMES = (
 _TITLES = "医生|医师|大夫|主任|教授|护士长|护士|技师|技士|院长|先生|女士|小姐|同志"
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTH = rf"(?:{_MONTHS})[a-z]{{0,6}}\.?"
+_PLACES = "省|市|区|县|镇|乡|街道|社区|小区|新村|村|路|街|大道|弄|巷|组|号楼|号|幢|栋|单元|室"
 _NUMBERED = (
     "住院号?|门诊号|病历号|病案号|就诊号|检查号|影像号|放射号|登记号|条码号|病理号|标本号|医保卡?号|社保卡?号|身份证号?码?|"
     "护照号?|床号|(?:CT|MRI?|DR|CR|US|X线|超声|心电)号|ID号?"
@@ -96,6 +97,12 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("address", re.compile(
         r"[\u4e00-\u9fff]{2,12}(?:路|街|大道|弄|巷|村|镇|乡)"
         r"[\u4e00-\u9fff]{0,4}\d{1,5}(?:弄\d{1,4})?号?(?:\d{1,4}(?:栋|幢|单元|室|号楼))*"), _always),
+    ("address", re.compile(
+        rf"(?:家住|现住址?|住址|住在|住于|户籍|籍贯|地址)[于在地:\s]{{0,3}}(?:[\u4e00-\u9fff\d-]{{1,8}}?(?:{_PLACES}))+"),
+     _always),
+    ("address", re.compile(
+        rf"[\u4e00-\u9fff]{{2,4}}(?:镇|乡|街道)[\u4e00-\u9fff]{{1,6}}?(?:村|社区|小区|新村)"
+        rf"(?:[一二三四五六七八九十百\d]{{1,4}}(?:{_PLACES}))*"), _always),
 )
 # fmt: on
 # What identifies wherever it stands: looked for in names of devices and meanings of codes too.
@@ -121,21 +128,58 @@ def spans(text: str, known: KnownIdentity, *, strong: bool = False) -> list[tupl
     return sorted(found)
 
 
-def clean(text: str, known: KnownIdentity, *, strong: bool = False) -> str:
-    """`text` without what identifies, and without the words that led to it; the same object if nothing did."""
+def clean(text: str, known: KnownIdentity, *, strong: bool = False, reference: date | None = None) -> str:
+    """`text` without what identifies, and without the words that led to it; the same object if nothing did.
+
+    :param reference: the day of the examination; whole dates then become the interval to it ("183 days earlier").
+    """
     found = spans(text, known, strong=strong)
     if not found:
         return text
-    pieces, at = [], 0
-    for start, end, _ in found:
+    pieces, at, chinese = [], 0, bool(_HAN.search(text))
+    for start, end, what in found:
         if start >= at:
-            pieces += [text[at:start], _CUT]
+            interval = (
+                _interval(text[start:end], reference, chinese) if what == "date" and reference else None
+            )
+            pieces += [text[at:start], interval or _CUT]
         at = max(at, end)
     return _tidy("".join(pieces) + text[at:])
 
 
+_HAN = re.compile("[\u4e00-\u9fff]")
+_WHOLE_DATE = re.compile(r"((?:19|20)\d{2})\s?[-/.年]?\s?(\d{1,2})\s?[-/.月]?\s?(\d{1,2})?\s?[日号]?")
+
+
+def _interval(written: str, reference: date, chinese: bool) -> str | None:
+    """How long before or after `reference` a written date is; None if it has no year or cannot be read."""
+    read = _WHOLE_DATE.fullmatch(written.translate(_WIDE))
+    if read is None:
+        return None
+    year, month, day = (int(part) if part else 0 for part in read.groups())
+    if day:
+        try:
+            days = (reference - date(year, month, day)).days
+        except ValueError:
+            return None
+        return _said(abs(days), "天", "day", later=days < 0, chinese=chinese)
+    months = (reference.year - year) * 12 + reference.month - month
+    return _said(abs(months), "个月", "month", later=months < 0, chinese=chinese)
+
+
+def _said(count: int, unit_zh: str, unit: str, *, later: bool, chinese: bool) -> str:
+    if chinese:
+        return f"{count}{unit_zh}{'后' if later else '前'}" if count else f"同{unit_zh[-1]}"
+    return (
+        f"{count} {unit}{'' if count == 1 else 's'} {'later' if later else 'earlier'}"
+        if count
+        else "the same day"
+    )
+
+
 def _tidy(cut: str) -> str:
     text = _BEFORE_A_CUT.sub(_CUT, cut)
+    text = re.sub(r"\b(?:on|dated?|in) (?=\d+ (?:days?|months?) (?:earlier|later)|the same day)", "", text)
     text = re.sub(rf"[(\[{{（【<]\s*{_CUT}+\s*[)\]}}）】>]", " ", text)
     text = re.sub(r"[(\[{（【<]\s*[)\]}）】>]", " ", text.replace(_CUT, " "))
     text = re.sub(r"[ \t]{2,}", " ", text)
