@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
-import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import as_completed
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from teledx.commands import order_file
+from teledx.commands import keys, order_file
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
 from teledx.commands.output import Out
@@ -24,47 +23,42 @@ from teledx.commands.table import Command
 from teledx.commands.uploads import at_once
 
 if TYPE_CHECKING:
-    from teledx.commands.deid_child import CameOut, Whose
+    from cases.order import Order, Patient
+    from imaging.deid.folder import FileReport, Run
+    from workers.child import Child
 
 FILE_SECONDS = 600.0
 
 
-@dataclass
-class Outcome:
-    """What became of the folder: `withheld` with reasons, `left` what stays behind by design; names as they were."""
+class Profile(StrEnum):
+    """The profiles of `imaging.deid.profiles`."""
 
-    written: list[dict[str, str]] = field(default_factory=list)
-    withheld: list[dict[str, str]] = field(default_factory=list)
-    left: list[dict[str, str]] = field(default_factory=list)
-    placing: threading.Lock = field(default_factory=threading.Lock)
-
-    def as_json(self) -> dict[str, Any]:
-        return {"written": self.written, "withheld": self.withheld, "left": self.left}
+    NETWORK = "network"
+    BASIC = "basic"
 
 
 def deid(
     session: Session,
-    source: Annotated[
-        Path, typer.Argument(metavar="SOURCE", exists=True, help="A file or a folder; it is only read.")
-    ],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or a folder; it is only read.")],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new or empty folder.")],
     clinic: Annotated[
         str, typer.Option(metavar="ID", help="Whose patients they are: pseudonyms depend on it.")
     ],
     order: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="The order: every file must be of its patient."),
+        Path | None, typer.Option(metavar="FILE", help="The order: every file must be of its patient.")
     ] = None,
-    patient: Annotated[
-        str,
-        typer.Option(metavar="PATIENT_ID", help="The patient of files that name none."),
-    ] = "",
+    profile: Annotated[
+        Profile, typer.Option(help="network: what a reading needs stays; basic: PS3.15 without options.")
+    ] = Profile.NETWORK,
     keyring: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="The keyring, if not in TELEDX_KEYRING.")
+        Path | None, typer.Option(metavar="DIR", help="Keyring, if not in TELEDX_KEYRING.")
     ] = None,
     key: Annotated[
         str, typer.Option(metavar="ID", help="The key, if not the one that new patients get.")
     ] = "",
+    keep_names: Annotated[
+        bool, typer.Option("--keep-names", help="Name results as the source: names may carry identity.")
+    ] = False,
     parallel: Annotated[int, typer.Option(min=1, max=32, help="Files at once.")] = 2,
 ) -> int:
     """De-identify DICOM files and slides as the network does: by table, and proved by the second pass.
@@ -73,21 +67,35 @@ def deid(
     nothing of the source; which became what is in the answer (--json) alone, so keep that with the originals. The same
     clinic, patient and key give the same pseudonym, UIDs and shifted dates as in the network.
     """
-    whose = _whose(session, clinic, order, patient, keyring, key)
-    files = _files(source, dest)
-    outcome = _run(session.out, source, files, dest, whose, parallel)
-    session.out.answer(outcome.as_json(), lambda out: _show(out, outcome, dest))
-    return Exit.SET_ASIDE if outcome.withheld else Exit.OK
-
-
-def _whose(
-    session: Session, clinic: str, order: Path | None, patient: str, keyring: Path | None, key: str
-) -> Whose:
-    from cases.order import Order
+    from imaging.deid.folder import Run
     from imaging.deid.known import KnownIdentity, from_order
-    from teledx.commands import keys
-    from teledx.commands.deid_child import Whose
 
+    asked = _order(order)
+    run = Run(
+        secret=_secret(session, keyring, key),
+        clinic=clinic,
+        profile=profile.value,
+        keep_names=keep_names,
+        known=from_order(asked) if asked else KnownIdentity(),
+    )
+    files = _files(source, dest)
+    reports = _treated(files, source, dest, run, asked, parallel=parallel, quiet=session.out.as_json)
+    answer = {"files": [report.as_json() for report in reports]}
+    session.out.answer(answer, lambda out: _show(out, reports, dest))
+    return Exit.SET_ASIDE if any(r.verdict == "withheld" for r in reports) else Exit.OK
+
+
+def _order(file: Path | None) -> Order | None:
+    from cases.order import Order
+
+    if file is None:
+        return None
+    document = order_file.read(file)
+    order_file.check(document)
+    return Order.model_validate_json(json.dumps(document))
+
+
+def _secret(session: Session, keyring: Path | None, key: str) -> bytes:
     folder = keys.folder_of(session, keyring)
     ring = keys.read(folder)
     name = key or ring.current
@@ -95,22 +103,11 @@ def _whose(
         raise Stop(
             Exit.NOT_FOUND, f"There is no key '{name}' in {folder}.", f"There are: {', '.join(ring.secrets)}."
         )
-    document = order_file.read(order) if order is not None else None
-    if document is not None:
-        order_file.check(document)
-    written = Order.model_validate_json(json.dumps(document)) if document is not None else None
-    return Whose(
-        clinic=clinic,
-        key_id=name,
-        secret=ring.secrets[name],
-        patient_id=patient,
-        patient=written.patient if written else None,
-        known=from_order(written) if written else KnownIdentity(),
-    )
+    return ring.secrets[name]
 
 
 def _files(source: Path, dest: Path) -> list[Path]:
-    """Every file of the source. Raises `Stop` if the destination is not a place of its own."""
+    """Every file of the source; links are not followed. Raises `Stop` if the destination is no place of its own."""
     here, there = source.resolve(), dest.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise Stop(Exit.USAGE, "Source and destination lie in each other.", "Name a folder elsewhere.")
@@ -118,85 +115,91 @@ def _files(source: Path, dest: Path) -> list[Path]:
         raise Stop(
             Exit.USAGE, f"{dest} is not an empty folder.", "Name a new one: nothing is ever overwritten."
         )
-    found = [source] if source.is_file() else sorted(path for path in source.rglob("*") if path.is_file())
-    if not found:
+    found = (path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink())
+    files = [source] if source.is_file() else list(found)
+    if not files:
         raise Stop(Exit.USAGE, f"There is no file in {source}.", "Name the folder of the images.")
-    return found
+    return files
 
 
-def _run(out: Out, source: Path, files: list[Path], dest: Path, whose: Whose, parallel: int) -> Outcome:
-    """Each file through the child and, once it is proved, to its place."""
+@dataclass(frozen=True, kw_only=True)
+class _Treatment:
+    """How each file is treated, in a child that is killed if it takes too long or too much memory."""
+
+    child: Child
+    root: Path
+    dest: Path
+    beside: Path
+    run: Run
+    patient: Patient | None
+
+    def __call__(self, file: Path) -> FileReport:
+        from cases.errors import Quarantine
+        from imaging.deid.folder import FileReport
+        from teledx.commands.deid_child import one
+
+        where = (file, self.root, self.dest, self.beside)
+        try:
+            report: FileReport = self.child.run_for(FILE_SECONDS, one, *where, self.run, self.patient)
+        except Quarantine as killed:
+            name = str(file.relative_to(self.root))
+            return FileReport(name=name, verdict="withheld", reasons=((killed.code, killed.detail),))
+        return report
+
+
+def _treated(
+    files: Sequence[Path],
+    source: Path,
+    dest: Path,
+    run: Run,
+    order: Order | None,
+    *,
+    parallel: int,
+    quiet: bool,
+) -> list[FileReport]:
+    """A report for each file, in order. Files become in a folder beside the destination, and move in once proved."""
     from workers.child import Child
 
-    outcome, child = Outcome(), Child(workers=parallel)
     dest.mkdir(parents=True, exist_ok=True)
-    unproved = Path(tempfile.mkdtemp(prefix=".unproved-", dir=dest))
-
-    def work(number: int) -> None:
-        path = files[number]
-        name = path.name if path == source else path.relative_to(source).as_posix()
-        _one(
-            outcome, name, dest, lambda target: _in_child(child, path, target, whose), unproved / str(number)
+    child = Child(workers=parallel)
+    with (
+        closing(child),
+        tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=dest.resolve().parent) as beside,
+        bar("De-identifying", sum(f.stat().st_size for f in files), quiet=quiet) as advance,
+        at_once(parallel) as pool,
+    ):
+        treat = _Treatment(
+            child=child,
+            root=source if source.is_dir() else source.parent,
+            dest=dest,
+            beside=Path(beside),
+            run=run,
+            patient=order.patient if order else None,
         )
-
-    try:
-        total = sum(f.stat().st_size for f in files)
-        with bar("De-identifying", total, quiet=out.as_json) as advance, at_once(parallel) as pool:
-            work_of = {pool.submit(work, number): number for number in range(len(files))}
-            for done in as_completed(work_of):
-                done.result()
-                advance(files[work_of[done]].stat().st_size)
-    finally:
-        child.close()
-        shutil.rmtree(unproved, ignore_errors=True)
-    return outcome
+        reports = []
+        for file, report in zip(files, pool.map(treat, files), strict=True):
+            reports.append(report)
+            advance(file.stat().st_size)
+        return reports
 
 
-def _in_child(child: Any, path: Path, target: Path, whose: Whose) -> CameOut:
-    from teledx.commands import deid_child
-
-    came_out: CameOut = child.run_for(FILE_SECONDS, deid_child.one, path, target, whose)
-    return came_out
-
-
-def _one(outcome: Outcome, name: str, dest: Path, treat: Callable[[Path], CameOut], target: Path) -> None:
-    from cases.errors import Quarantine, SetAside
-
-    try:
-        came_out = treat(target)
-        if not came_out.name:
-            outcome.left.append({"file": name, "why": came_out.why})
-            return
-        place = dest / came_out.name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with outcome.placing:
-            if place.exists():
-                raise Quarantine("uid-conflict", "another file became the same instance")
-            target.rename(place)
-        outcome.written.append({"file": name, "became": came_out.name, "sha256": came_out.sha256})
-    except SetAside as reason:
-        target.unlink(missing_ok=True)
-        why = {
-            "code": reason.code,
-            "what": reason.reason.what,
-            "todo": reason.reason.todo,
-            "detail": reason.detail,
-        }
-        outcome.withheld.append({"file": name, **why})
-
-
-def _show(out: Out, outcome: Outcome, dest: Path) -> None:
-    patients = {row["became"].partition("/")[0] for row in outcome.written}
-    out.line(f"{len(outcome.written)} files of {len(patients)} patients are in {dest}.")
-    if outcome.left:
-        out.line(f"{len(outcome.left)} stay behind by design: {_kinds(row['why'] for row in outcome.left)}.")
-    if outcome.withheld:
-        rows = [(row["file"], row["code"], row["detail"] or row["what"]) for row in outcome.withheld]
+def _show(out: Out, reports: Sequence[FileReport], dest: Path) -> None:
+    by_verdict = {v: [r for r in reports if r.verdict == v] for v in ("clean", "left-out", "withheld")}
+    out.line(f"{len(by_verdict['clean'])} of {len(reports)} files are in {dest}.")
+    why = sorted({detail for r in by_verdict["left-out"] for _, detail in r.reasons})
+    if why:
+        out.line(f"{len(by_verdict['left-out'])} stay behind by design: {', '.join(why)}.")
+    rows = [
+        (r.name, code, detail or _what(code)) for r in by_verdict["withheld"] for code, detail in r.reasons
+    ]
+    if rows:
         out.table(("withheld", "reason", "found"), rows, empty="")
 
 
-def _kinds(words: Iterable[str]) -> str:
-    return ", ".join(sorted(set(words)))
+def _what(code: str) -> str:
+    from cases.reasons import REASONS
+
+    return REASONS[code].what if code in REASONS else ""
 
 
 COMMANDS = (
@@ -207,7 +210,7 @@ COMMANDS = (
         examples=(
             "teledx deid images/ out/ --clinic jiangshan",
             "teledx deid images/ out/ --clinic jiangshan --order order.json --json",
-            "teledx deid slide.svs out/ --clinic jiangshan --patient JS20260001 --keyring /etc/teledx/keys",
+            "teledx deid slide.svs out/ --clinic jiangshan --keyring /etc/teledx/keys",
         ),
     ),
 )

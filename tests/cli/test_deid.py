@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from storage.vault import Keyring
 from teledx import bootstrap
+from teledx.commands import deidentify
 from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
 
@@ -52,15 +54,20 @@ def order_of(patient, file: Path) -> Path:
     return file
 
 
+def reports(answer) -> dict[str, dict]:
+    return {report["name"]: report for report in answer.json["files"]}
+
+
+def withheld(answer) -> set[tuple[str, str]]:
+    return {(r["name"], r["reasons"][0][0]) for r in answer.json["files"] if r["verdict"] == "withheld"}
+
+
 def test_a_folder_comes_out_under_the_pseudonym_that_the_network_would_give(deid, tmp_path, keyring):
     answer = deid()
     assert answer.code == 0, answer.err
     expected, _, _ = bootstrap.derive(Keyring.read(keyring).secrets["k1"], "jiangshan", PATIENT.id)
     files = came_out(tmp_path / "out")
-    assert len(files) == 2
-    for file in files:
-        assert pydicom.dcmread(file).PatientID == expected
-        assert file.relative_to(tmp_path / "out").parts[0] == expected
+    assert [pydicom.dcmread(file).PatientID for file in files] == [expected, expected]
 
 
 def test_no_result_holds_or_is_named_after_the_patient(deid, tmp_path):
@@ -72,63 +79,64 @@ def test_no_result_holds_or_is_named_after_the_patient(deid, tmp_path):
 
 
 def test_the_answer_says_what_became_of_each_file(deid, source, tmp_path):
-    rows = {row["file"]: row for row in deid().json["written"]}
+    rows = reports(deid())
     assert set(rows) == {p.relative_to(source).as_posix() for p in came_out(source)}
     for row in rows.values():
-        content = (tmp_path / "out" / row["became"]).read_bytes()
+        content = (tmp_path / "out" / row["named"]).read_bytes()
         assert hashlib.sha256(content).hexdigest() == row["sha256"]
 
 
-def test_what_is_not_proved_is_withheld_with_its_reason(deid, source, tmp_path):
+def test_what_is_not_proved_is_withheld_with_its_reason(teledx, deid, source, tmp_path):
     whole = next(p for p in came_out(source) if p.suffix == ".dcm").read_bytes()
     (source / "cut.dcm").write_bytes(whole[:3000])
     (source / "empty").touch()
     (source / "notes.txt").write_text("a note")
+    with zipfile.ZipFile(source / "more.zip", "w") as archive:
+        archive.writestr("x.dcm", whole)
     answer = deid()
     assert answer.code == Exit.SET_ASIDE
-    assert {(w["file"], w["code"]) for w in answer.json["withheld"]} == {
-        ("cut.dcm", "file-damaged"), ("empty", "file-damaged")
+    assert withheld(answer) == {
+        ("cut.dcm", "file-damaged"), ("empty", "file-damaged"), ("more.zip", "format-unknown")
     }  # fmt: skip
-    assert [left["file"] for left in answer.json["left"]] == ["notes.txt"]
+    assert reports(answer)["notes.txt"]["verdict"] == "left-out"
     assert len(came_out(tmp_path / "out")) == 2
+    words = teledx("deid", source, tmp_path / "out2", "--clinic", "jiangshan")
+    assert "2 of 6 files" in words.out
+    assert "unpack it first" in words.out
 
 
 def test_the_same_instance_twice_comes_out_once(deid, source, tmp_path):
     first = next(p for p in came_out(source) if p.suffix == ".dcm")
     shutil.copy(first, source / "again.dcm")
-    assert [w["code"] for w in deid().json["withheld"]] == ["uid-conflict"]
+    assert len(withheld(deid())) == 1
     assert len(came_out(tmp_path / "out")) == 2
 
 
 def test_with_an_order_a_file_of_another_patient_is_withheld(deid, source, tmp_path):
     (source / "other.dcm").write_bytes(studies.single("CT_small.dcm", OTHER, station="CT1", at=AT))
     answer = deid("--order", order_of(PATIENT, tmp_path / "order.json"))
-    assert [(w["file"], w["code"]) for w in answer.json["withheld"]] == [("other.dcm", "identity-mismatch")]
-    assert len(answer.json["written"]) == 2
+    assert withheld(answer) == {("other.dcm", "identity-mismatch")}
+    assert len(came_out(tmp_path / "out")) == 2
 
 
-def test_patients_of_one_folder_stay_apart(deid, source):
+def test_patients_of_one_folder_stay_apart(deid, source, tmp_path):
     (source / "other.dcm").write_bytes(studies.single("CT_small.dcm", OTHER, station="CT1", at=AT))
-    folders = {row["became"].partition("/")[0] for row in deid().json["written"]}
-    assert len(folders) == 2
+    deid()
+    assert len({pydicom.dcmread(file).PatientID for file in came_out(tmp_path / "out")}) == 2
 
 
-def test_a_file_without_a_patient_is_withheld_unless_one_is_named(teledx, source, tmp_path):
-    nobody = tmp_path / "nobody.dcm"
-    content = pydicom.dcmread(next(p for p in came_out(source) if p.suffix == ".dcm"))
-    content.PatientID = ""
-    content.save_as(nobody)
-    without = teledx("deid", nobody, tmp_path / "out1", "--clinic", "jiangshan", "--json")
-    assert (without.code, without.json["withheld"][0]["code"]) == (Exit.SET_ASIDE, "identity-mismatch")
-    named = teledx("deid", nobody, tmp_path / "out2", "--clinic", "jiangshan", "--patient", "A1", "--json")
-    assert (named.code, len(named.json["written"])) == (0, 1)
+def test_a_file_that_takes_too_long_is_withheld(deid, source, monkeypatch):
+    """The child is killed, with whatever it was decoding."""
+    monkeypatch.setattr(deidentify, "FILE_SECONDS", 0.001)
+    answer = deid()
+    assert {code for _, code in withheld(answer)} == {"read-limit"}
 
 
 @pytest.mark.skipif(not SLIDE.exists(), reason="the sample slide is not here")
 def test_a_slide_comes_out_without_label_and_macro(teledx, keyring, tmp_path):
     import openslide
 
-    answer = teledx("deid", SLIDE, tmp_path / "out", "--clinic", "jiangshan", "--patient", "A1", "--json")
+    answer = teledx("deid", SLIDE, tmp_path / "out", "--clinic", "jiangshan", "--json")
     assert answer.code == 0, answer.out
     (file,) = came_out(tmp_path / "out")
     with openslide.OpenSlide(file) as slide:
