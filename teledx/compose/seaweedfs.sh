@@ -19,10 +19,11 @@ keyless() {
 rm -f /data/mini.options /tmp/log # the options of the last run
 mkfifo /tmp/log
 keyless </tmp/log &
+# Bound to the name, not to the number: calls go out from the number too, and then none reaches the region's gateway.
 exec weed -logtostderr=true mini \
     -dir=/data \
     -ip=127.0.0.1 \
-    -ip.bind=127.0.0.1 \
+    -ip.bind=localhost \
     -s3.localSocket=/run/seaweedfs/s3.sock \
     -s3.config=/run/secrets/store_identities \
     -s3.iam=false \

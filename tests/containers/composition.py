@@ -28,6 +28,8 @@ class Composition:
             "COMPOSE_PROJECT_NAME": project,
             "TELEDX_SECRETS_FOLDER": str(secrets),
             "TELEDX_S3_PUBLIC_URL": self.url("S3"),
+            "TELEDX_LEASE_SECONDS": "15",
+            "TELEDX_HEARTBEAT_SECONDS": "3",
             **{f"TELEDX_{name}_PORT": str(port) for name, port in self.ports.items()},
         }
 
@@ -58,6 +60,13 @@ class Composition:
         """All that the daemon knows of a container."""
         (found,) = json.loads(self.docker.run("inspect", container).stdout)
         return dict(found)
+
+    def make_secrets(self, *options: str) -> None:
+        """Run the project's own script; `options` are for it."""
+        sample = ROOT / "teledx" / "sample_network.toml"
+        words = [ROOT / "script" / "compose-secrets", self.secrets, sample, *options]
+        done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
 
     def within(self, service: str, *words: str, check: bool = True) -> str:
         """Standard output of a command inside the service's first container."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,17 +20,17 @@ PACKAGES = ("docker.io", "debootstrap", "iptables")
 
 
 @pytest.fixture(scope="session")
-def docker(tmp_path_factory: pytest.TempPathFactory, leash: Leash) -> Iterator[Docker]:
+def docker(leash: Leash) -> Iterator[Docker]:
     """A private daemon that knows the images by the names that the project's files use."""
     _require_docker()
-    folder = tmp_path_factory.mktemp("containers")
-    docker = Docker(folder / "docker", leash)
-    docker.start()
-    try:
-        standins.make(docker, folder)
-        yield docker
-    finally:
-        docker.stop()
+    with tempfile.TemporaryDirectory(prefix="teledx-docker-") as folder:  # short, for the socket's sake
+        docker = Docker(Path(folder) / "docker", leash)
+        docker.start()
+        try:
+            standins.make(docker, Path(folder))
+            yield docker
+        finally:
+            docker.stop()
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +47,7 @@ def composition(
     """Everything up and healthy, with secrets made by the project's own script."""
     secrets = tmp_path_factory.mktemp("composition") / "secrets"
     made = Composition(docker, secrets)
-    subprocess.run(
-        [ROOT / "script" / "compose-secrets", secrets], env=made.environment, check=True, capture_output=True
-    )
+    made.make_secrets()
     try:
         made.compose("up", "--detach", "--wait", "--no-build")
         yield made

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def test_everything_is_up_and_healthy_and_two_workers_share_the_bulk(composition
         assert (state["Status"], state["ExitCode"]) == ("exited", 0), service
 
 
-def test_a_case_travels_from_a_clinics_drop_to_its_acknowledged_report(traveller, tmp_path: Path):
+def test_a_case_travels_from_a_clinics_drop_to_its_acknowledged_report(
+    traveller, tmp_path: Path, pdftotext: Path
+):
     prefix = traveller.drop(name="Wang_Xiuying_CT", slices=6)
     case_id = traveller.case_of(prefix)
     item = traveller.on_the_worklist(case_id)
@@ -81,7 +84,10 @@ def test_a_case_travels_from_a_clinics_drop_to_its_acknowledged_report(traveller
 
     traveller.sign(item, findings="两肺纹理清晰。", conclusion="未见明显异常。")
     traveller.in_state(case_id, "returned")
-    text = traveller.report_text(case_id)
+    (tmp_path / "report.pdf").write_bytes(traveller.report(case_id))
+    text = subprocess.run(
+        [pdftotext, tmp_path / "report.pdf", "-"], capture_output=True, text=True, check=True
+    ).stdout
     assert PATIENT.name in text
     assert "未见明显异常" in text
     assert traveller.acknowledge(case_id) == "acknowledged"
@@ -199,7 +205,7 @@ def test_the_partners_role_and_keys_open_nothing_of_the_region(composition, trav
 def test_nothing_runs_as_root_and_no_root_file_system_can_be_written(composition):
     for service in (*SERVERS, *OURS):
         container = composition.containers(service)[0]
-        users = composition.docker.run("top", container, "-eo", "uid,comm").stdout.splitlines()[1:]
+        users = composition.docker.run("top", container, "-eo", "uid,pid,comm").stdout.splitlines()[1:]
         assert users
         assert [line for line in users if line.split()[0] == "0"] == []
         host = composition.inspect(container)["HostConfig"]
@@ -207,6 +213,21 @@ def test_nothing_runs_as_root_and_no_root_file_system_can_be_written(composition
         assert host["CapDrop"] == ["ALL"]
         assert "no-new-privileges:true" in host["SecurityOpt"]
         assert host["Memory"] > 0
+
+
+def test_new_keys_of_the_store_work_beside_the_old_ones_until_these_are_retired(composition, traveller):
+    seaweedfs = composition.container("seaweedfs")
+    old = traveller.keys("clinic-xiaying")
+    composition.make_secrets("--rotate", "clinic-xiaying")
+    new = traveller.keys("clinic-xiaying")
+    assert not traveller.opens(new, "xiaying/")
+    composition.docker.run("kill", "--signal=HUP", seaweedfs)
+    until(lambda: traveller.opens(new, "xiaying/"), what="the new keys")
+    assert traveller.opens(old, "xiaying/")
+    composition.make_secrets("--retire", "clinic-xiaying")
+    composition.docker.run("kill", "--signal=HUP", seaweedfs)
+    until(lambda: not traveller.opens(old, "xiaying/"), what="the end of the old keys")
+    assert traveller.opens(new, "xiaying/")
 
 
 def test_starting_again_changes_nothing(composition, traveller):

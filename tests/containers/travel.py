@@ -15,7 +15,6 @@ import pydicom
 from minio import Minio
 from minio.error import S3Error
 from psycopg.rows import dict_row
-from pypdf import PdfReader
 
 from teledx.samples import orders, studies
 from teledx.samples.orders import PATIENTS
@@ -42,9 +41,16 @@ class Traveller:
         self.reader.close()
         self._rows.close()
 
+    def keys(self, identity: str) -> dict[str, str]:
+        """Access key and secret key, as the operator hands them out."""
+        found: dict[str, str] = json.loads(
+            (self.composition.secrets / "identities" / f"{identity}.json").read_text()
+        )
+        return found
+
     def s3(self, identity: str) -> Minio:
         """The S3 SDK with the keys that the operator hands to that identity's holder."""
-        keys = json.loads((self.composition.secrets / "identities" / f"{identity}.json").read_text())
+        keys = self.keys(identity)
         endpoint = urlsplit(self.composition.url("S3")).netloc
         return Minio(
             endpoint,
@@ -111,9 +117,9 @@ class Traveller:
         """Return when the clinic sees its case in that state."""
         until(lambda: self._state(case_id) == state, seconds=PATIENCE, what=f"{case_id} {state}")
 
-    def report_text(self, case_id: str) -> str:
-        answer = self.clinic.get(f"/api/cases/{case_id}/report.pdf", follow_redirects=True).raise_for_status()
-        return "".join(page.extract_text() for page in PdfReader(io.BytesIO(answer.content)).pages)
+    def report(self, case_id: str) -> bytes:
+        """The report under the real name, as PDF."""
+        return self.clinic.get(f"/api/cases/{case_id}/report.pdf").raise_for_status().content
 
     def acknowledge(self, case_id: str) -> str:
         self.clinic.post(f"/api/cases/{case_id}/acknowledge").raise_for_status()
@@ -149,6 +155,16 @@ class Traveller:
         except S3Error as error:
             return error.code == "AccessDenied"
         return False
+
+    def opens(self, keys: dict[str, str], prefix: str) -> bool:
+        """Whether these keys may list that part of the inbox."""
+        client = Minio(urlsplit(self.composition.url("S3")).netloc, **keys, secure=False, region="us-east-1")
+        try:
+            list(client.list_objects("inbox", prefix=prefix))
+        except S3Error as error:
+            assert error.code == "InvalidAccessKeyId", error.code
+            return False
+        return True
 
     def count(self, query: str, *values: object) -> int:
         return int(self.fetch(query, *values)[0]["n"])
