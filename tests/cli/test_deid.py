@@ -12,9 +12,10 @@ import pytest
 
 from storage.vault import Keyring
 from teledx import bootstrap
-from teledx.commands import deidentify
+from teledx.commands import deid_child, deidentify
 from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
+from tests.cli import hanging
 
 PATIENT, OTHER = orders.PATIENTS[0], orders.PATIENTS[1]
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -125,11 +126,14 @@ def test_patients_of_one_folder_stay_apart(deid, source, tmp_path):
     assert len({pydicom.dcmread(file).PatientID for file in came_out(tmp_path / "out")}) == 2
 
 
-def test_a_file_that_takes_too_long_is_withheld(deid, source, monkeypatch):
-    """The child is killed, with whatever it was decoding."""
-    monkeypatch.setattr(deidentify, "FILE_SECONDS", 0.001)
+def test_a_file_that_never_ends_is_withheld(deid, source, tmp_path, monkeypatch):
+    """Its child is killed."""
+    monkeypatch.setattr(deidentify, "FILE_SECONDS", 0.2)
+    monkeypatch.setattr(deid_child, "one", hanging.one)
     answer = deid()
+    assert answer.code == Exit.SET_ASIDE
     assert {code for _, code in withheld(answer)} == {"read-limit"}
+    assert came_out(tmp_path / "out") == []
 
 
 @pytest.mark.skipif(not SLIDE.exists(), reason="the sample slide is not here")
