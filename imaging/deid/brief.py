@@ -58,9 +58,9 @@ def make(
         body_site=clean(order.body_site.text, known),
         side=order.side,
         clinical_question=question,
-        history=clean(order.history, known).strip(),
+        history=clean(order.history, known, reference=examined).strip(),
         allergies=tuple(clean(a, known) for a in order.allergies),
-        first_diagnosis=clean(first.text, known) if first else None,
+        first_diagnosis=clean(first.text, known, reference=examined) if first else None,
         specimens=tuple(
             (keys.token(key.secret, "specimen", s.id), clean(s.description, known)) for s in order.specimens
         ),
@@ -74,7 +74,7 @@ def make(
 def _needed(order: Order, known: KnownIdentity, examined: date) -> tuple[str, str]:
     """The age and the question: no reading without them."""
     age = age_at(order.patient.birth_date, examined)
-    question = clean(order.clinical_question, known).strip()
+    question = clean(order.clinical_question, known, reference=examined).strip()
     if not age or not question:
         raise Quarantine("reading-loss", "the clinical question" if age else "the age")
     return age, question

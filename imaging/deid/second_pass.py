@@ -54,6 +54,7 @@ _PATTERNS = (
     re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
     re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
 )  # fmt: skip
+_WRITTEN_DATE = re.compile(rb"(?<![0-9.])(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?![0-9.])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
 
@@ -180,6 +181,8 @@ class _Judge:
             return "a person's name"
         if vr in _TEXT and _has_pattern(value):
             return "a national ID, telephone number or mail address"
+        if vr in _TEXT and options and _WRITTEN_DATE.search(value):
+            return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
         if (
             seen.tag == _TEXT_VALUE

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from pydicom.data import get_testdata_file
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from cases.ports import PatientKey
@@ -21,6 +24,11 @@ CANARIES = tuple(
     for codec in ("utf-8", "gb18030")
 )
 TAGS = tuple(int(r.tag, 16) for r in table() if len(r.tag) == 8 and "x" not in r.tag)
+
+
+def sample(name: str) -> Path:
+    """One of pydicom's own test files."""
+    return Path(str(get_testdata_file(name)))
 
 
 @pytest.fixture

@@ -13,8 +13,10 @@ days = st.dates(date(1900, 1, 1), date(2100, 1, 1))
 
 @given(days, days, st.integers(-3650, -1))
 def test_intervals_stay_exact(one, other, shift):
-    moved = [read_date(shifted_date(d.strftime("%Y%m%d"), shift)) for d in (one, other)]
-    assert moved[1] - moved[0] == other - one
+    before, after = (read_date(shifted_date(d.strftime("%Y%m%d"), shift) or "") for d in (one, other))
+    assert before is not None
+    assert after is not None
+    assert after - before == other - one
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -21,6 +20,7 @@ from imaging.deid.dicom import deidentify_dataset, deidentify_file
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.ocr import Engine
+from tests.imaging.deid.conftest import sample
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 SAMPLES = Path(pydicom.data.__file__).parent
@@ -34,7 +34,7 @@ def engine():
 
 @pytest.fixture
 def ct():
-    return pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    return pydicom.dcmread(sample("CT_small.dcm"))
 
 
 def saved(dataset, path):
@@ -250,7 +250,7 @@ def test_a_slides_label_and_overview_stay_behind(source, tmp_path, key):
 @pytest.mark.parametrize("name", ["test-SR.dcm", "reportsi.dcm"])
 def test_a_written_report_is_withheld(name, tmp_path, key):
     with pytest.raises(Quarantine, match="reading-loss"):
-        deidentify_file(Path(get_testdata_file(name)), tmp_path / "out.dcm", key, NOBODY)
+        deidentify_file(sample(name), tmp_path / "out.dcm", key, NOBODY)
 
 
 def test_a_dicomdir_is_refused(tmp_path, key):
@@ -262,7 +262,7 @@ def test_a_dicomdir_is_refused(tmp_path, key):
 @pytest.mark.parametrize("keep", [0, 1, 131, 132, 200, 400, 1000, 5000, 20000])
 def test_a_file_cut_anywhere_is_withheld(keep, tmp_path, key):
     source = tmp_path / "in.dcm"
-    source.write_bytes(Path(get_testdata_file("CT_small.dcm")).read_bytes()[:keep])
+    source.write_bytes(sample("CT_small.dcm").read_bytes()[:keep])
     with pytest.raises(Quarantine):
         deidentify_file(source, tmp_path / "out.dcm", key, NOBODY)
     assert not (tmp_path / "out.dcm").exists()

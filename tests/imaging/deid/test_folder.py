@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from pydicom.data import get_testdata_file
 
 from imaging.deid.folder import Run, deidentify_tree
+from tests.imaging.deid.conftest import sample
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 RUN = Run(secret=b"k" * 32, clinic="here")
@@ -20,7 +20,7 @@ def drop(tmp_path):
     source = tmp_path / "in"
     (source / "王小明").mkdir(parents=True)
     for name in ("CT_small.dcm", "MR_small.dcm", "test-SR.dcm", "MR_truncated.dcm"):
-        shutil.copy(get_testdata_file(name), source / "王小明" / name)
+        shutil.copy(sample(name), source / "王小明" / name)
     (source / "letter.txt").write_text("dear Maria", "utf-8")
     (source / "link.dcm").symlink_to(source / "王小明" / "CT_small.dcm")
     return source

@@ -17,7 +17,7 @@ from tests.imaging.deid.conftest import CANARY_TEXT, EXPLICIT, TAGS, identified,
 
 SOURCE = identified()
 # nobody knows this text or number, so what is kept is kept whole
-UNKNOWN = identified("Qzxvalue 13987654321")
+UNKNOWN = identified("Qzxvalue 13987654321 2019-06-19")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,7 @@ def test_each_rule_switched_off_is_noticed(tmp_path, key, known):
             unnoticed.append(f"{tag:08X}")
     assert unnoticed == []
     # times of day, which the profile keeps, and what the patient characteristics option keeps
-    assert len(without_effect) < 90
+    assert len(without_effect) < 100
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_each_rule_switched_off_is_noticed(tmp_path, key, known):
         (Element(0x00091001, "LO", b"x"), "private"),
         (Element(0x60003000, "OW", b"\0\0"), "group"),
         (Element(0x50001001, "US", b"\0\0"), "group"),
-        (Element(0x00400275, "SQ", b"", nested(1, [Element(0x00081050, "PN", b"Somebody^Else")])), "removes"),
+        (
+            Element(0x00400275, "SQ", b"", [nested(1, [Element(0x00081050, "PN", b"Somebody^Else")])]),
+            "removes",
+        ),
         (Element(0x00204000, "LT", "复诊 mary@example.org".encode()), "mail"),
         (Element(0x00180015, "CS", b"CANARYSON MARIA"), "known"),
     ],
 )
 def test_a_single_thing_left_is_found(element, what, source, tmp_path, key, known):
     elements = treated(source, key, known, profile("network"))
-    if element.items:
-        element.items = [element.items]
-        element.items = [nested(1, [Element(0x00081050, "PN", b"Somebody^Else")])]
     kept = sorted([e for e in elements if e.tag != element.tag] + [element], key=lambda e: e.tag)
     found = second_pass.findings(source, out(tmp_path, kept), known, key.shift_days)
     assert any(what in f.what for f in found), found

@@ -1,5 +1,7 @@
 """Cleaned text keeps its clinical meaning and nothing that identifies."""
 
+from datetime import date
+
 import pytest
 
 from imaging.deid.known import KnownIdentity
@@ -72,3 +74,18 @@ def test_an_unknown_person_in_a_written_form_that_says_so_goes():
 ])  # fmt: skip
 def test_a_citizens_number_is_known_by_its_check_digit(number, valid):
     assert is_national_id(number) is valid
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("2023年3月5日行左肺上叶切除", "180天前行左肺上叶切除"),
+        ("2023年3月术后", "6个月前术后"),
+        ("nodule on 2023-03-05, growing", "nodule 180 days earlier, growing"),
+        ("2023-09-01 fall, Maria Hernandez", "the same day fall"),
+        ("seen 05/03/2023 elsewhere", "seen elsewhere"),
+        ("复诊：2023/9/11", "复诊：10天后"),
+    ],
+)
+def test_dates_become_intervals_to_the_examination(text, cleaned):
+    assert clean(text, KNOWN, reference=date(2023, 9, 1)) == cleaned

@@ -1,0 +1,110 @@
+"""The first pass's reader and writer: what is read is written back, and no input crashes or hangs them."""
+
+from __future__ import annotations
+
+import io
+from contextlib import suppress
+from pathlib import Path
+
+import pydicom
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cases.errors import Quarantine
+from cases.ports import PatientKey
+from imaging.deid import part10, second_pass
+from imaging.deid.dicom import deidentify_file
+from imaging.deid.elements import Damaged, Element, Encoding, Reader, Writer
+from imaging.deid.known import KnownIdentity
+from imaging.deid.second_reader import Unreadable, take_apart
+from tests.imaging.deid.conftest import EXPLICIT, nested, sample
+
+SAMPLES = Path(pydicom.data.__file__).parent / "test_files"
+# what the writer says better: undefined lengths where a private sequence was of unknown VR, no transfer syntax, a
+# repeated element
+DIFFERENT = frozenset({"SC_rgb_jpeg.dcm", "meta_missing_tsyntax.dcm", "nested_priv_SQ.dcm"})
+
+
+def readable():
+    for path in sorted(SAMPLES.glob("*.dcm")):
+        raw = path.read_bytes()
+        if raw[128:132] == b"DICM" and path.name not in DIFFERENT and "deflate" not in path.name:
+            yield path
+
+
+@pytest.mark.parametrize("path", tuple(readable()), ids=lambda p: p.name)
+def test_what_is_read_is_written_back(path):
+    raw = memoryview(path.read_bytes())
+    head = part10.read_head(raw)
+    try:
+        elements = Reader(raw, head.start, head.encoding).read()
+    except Damaged:
+        pytest.skip("a damaged sample")
+    out = b"".join(Writer(head.encoding).chunks(elements))
+
+    again = Reader(memoryview(out), 0, head.encoding).read()
+    assert b"".join(Writer(head.encoding).chunks(again)) == out
+    assert pydicom.dcmread(path) == pydicom.dcmread(io.BytesIO(bytes(raw[: head.start]) + out))
+
+
+def test_a_large_value_is_spliced_and_never_copied():
+    raw = bytearray(b"".join(Writer(EXPLICIT).chunks([Element(0x7FE00010, "OW", bytes(1 << 20))])))
+    chunks = list(Writer(EXPLICIT).chunks(Reader(memoryview(raw), 0, EXPLICIT).read()))
+    assert [type(c) for c in chunks if len(c) > 1 << 16] == [memoryview]
+
+
+@pytest.mark.parametrize("encoding", [EXPLICIT, Encoding(explicit=False), Encoding(explicit=True, big=True)])
+def test_two_thousand_levels_are_read_and_written(encoding):
+    deep = nested(2000, [Element(0x00081010, "SH", b"AB")])
+    raw = b"".join(Writer(encoding).chunks(deep))
+    assert b"".join(Writer(encoding).chunks(Reader(memoryview(raw), 0, encoding).read())) == raw
+
+
+def test_padding_after_the_data_set_is_dropped():
+    raw = b"".join(Writer(EXPLICIT).chunks([Element(0x00081010, "SH", b"AB")]))
+    assert len(Reader(memoryview(raw + bytes(700)), 0, EXPLICIT).read()) == 1
+
+
+KEY = PatientKey(pseudonym="P-ABCDEFGHIJKLM", shift_days=-100, key_id="k1", secret=b"s" * 32)
+ORIGINAL = sample("rtplan.dcm").read_bytes()
+
+
+@settings(max_examples=300, deadline=2000)
+@given(st.lists(st.tuples(st.integers(132, len(ORIGINAL) - 1), st.integers(0, 255)), min_size=1, max_size=12))
+def test_no_change_of_bytes_crashes_either_reader(changes):
+    raw = bytearray(ORIGINAL)
+    for at, byte in changes:
+        raw[at] = byte
+    with suppress(Damaged, Quarantine):
+        head = part10.read_head(memoryview(raw))
+        Reader(memoryview(raw), head.start, head.encoding).read()
+    with suppress(Unreadable):
+        take_apart(memoryview(raw), frozenset())
+
+
+@settings(max_examples=200, deadline=2000)
+@given(st.binary(max_size=600))
+def test_no_bytes_crash_either_reader(tail):
+    raw = memoryview(part10.written_head("1.2", "1.3", "1.2.840.10008.1.2.1") + tail)
+    with suppress(Damaged):
+        Reader(raw, part10.read_head(raw).start, EXPLICIT).read()
+    with suppress(Unreadable):
+        take_apart(raw, frozenset())
+
+
+@settings(max_examples=60, deadline=5000)
+@given(st.lists(st.tuples(st.integers(132, len(ORIGINAL) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+def test_a_changed_file_comes_out_clean_or_is_withheld(tmp_path_factory, changes):
+    raw = bytearray(ORIGINAL)
+    for at, byte in changes:
+        raw[at] = byte
+    folder = tmp_path_factory.mktemp("fuzz")
+    source, target = folder / "in.dcm", folder / "out.dcm"
+    source.write_bytes(raw)
+    try:
+        deidentify_file(source, target, KEY, KnownIdentity())
+    except Quarantine:
+        assert not target.exists()
+    else:
+        second_pass.findings(source, target, KnownIdentity(), KEY.shift_days)
