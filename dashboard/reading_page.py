@@ -130,8 +130,11 @@ def _give_back(here: Here, item_id: str, leave: Callable[[], None]) -> None:
         if act(here, lambda: here.gateway.decline(item_id, why), here.t("reading.declined")):
             leave()
 
-    ask_why(here, "release", here.t("reading.release"), here.t("reading.release.hint"), release)
-    ask_why(here, "decline", here.t("reading.decline"), here.t("reading.decline.hint"), decline)
+    left, right = st.columns(2)
+    with left:
+        ask_why(here, "release", here.t("reading.release"), here.t("reading.release.hint"), release)
+    with right:
+        ask_why(here, "decline", here.t("reading.decline"), here.t("reading.decline.hint"), decline)
 
 
 def _signed(here: Here, item: Json) -> None:

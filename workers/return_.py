@@ -139,6 +139,7 @@ def _content(work: Work, signed: SignedReport, manifest: str) -> ReportContent:
             order_sha256=signed.order_sha256,
             images_manifest_sha256=manifest,
             pseudonym=case.pseudonym or "",
+            report_sha256=signed.body_sha256,
         ),
         timezone=network.time_zone,
     )

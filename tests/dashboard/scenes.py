@@ -6,7 +6,10 @@ import hashlib
 import io
 from typing import Any
 
+import numpy as np
 from PIL import Image, ImageDraw
+from pydicom import dcmread
+from pydicom.data import get_testdata_file
 
 from cases.documents import (
     Brief,
@@ -56,6 +59,18 @@ def picture(words: str, size: tuple[int, int] = (640, 480)) -> bytes:
     draw.text((20, 20), words, fill=(240, 240, 240))
     content = io.BytesIO()
     image.save(content, "PNG")
+    return content.getvalue()
+
+
+def slice_picture() -> bytes:
+    """A real CT slice (pydicom's CT_small), windowed and enlarged to 640 by 640."""
+    path = get_testdata_file("CT_small.dcm")
+    assert isinstance(path, str)
+    values = dcmread(path).pixel_array.astype("float32")
+    low, high = np.percentile(values, (1, 99.5))
+    grey = (np.clip((values - low) / (high - low), 0, 1) * 255).astype("uint8")
+    content = io.BytesIO()
+    Image.fromarray(grey).resize((640, 640), Image.Resampling.BICUBIC).save(content, "PNG")
     return content.getvalue()
 
 
@@ -134,27 +149,29 @@ def rich_brief(case: Case) -> Brief:
         service=case.service,
         priority=case.priority,
         purpose="check",
-        procedure="胸部正侧位 X 线",
+        procedure="胸部 CT 平扫",
         body_site="胸部",
         side="right",
         clinical_question="咳嗽两周,低热,右下肺湿啰音,排除肺部感染及占位。",
         history="高血压十年,规律服药;否认结核病史。",
         allergies=("青霉素",),
-        contrast="none",
+        contrast="无",
         first_diagnosis="右下肺斑片影,考虑炎症。",
         earlier=(
             EarlierExamination(case_id="K8TQ-CGNB", service="xray", days_before=183),
             EarlierExamination(case_id="2CTA-V2P3", service="ct", days_before=411),
         ),
-        modalities=("DX",),
-        instances=2,
+        modalities=("CT",),
+        instances=300,
     )
 
 
 def to_be_read(database: Database, s3: S3, number: int, partner: str = "yinzhou2", **changes: Any) -> str:
     """A case on the worklist with a whole brief and pictures that the store really holds."""
     case = advanced(
-        database, received(database, number=number, **order_of(number, **changes)), to="preprocess"
+        database,
+        received(database, number=number, **order_of(number, service="ct", **changes)),
+        to="preprocess",
     )
     brief = Deidentified(brief=rich_brief(case), files=(), profile="basic", key_id="k1", total_bytes=0)
     case = transition.commit(
@@ -162,14 +179,12 @@ def to_be_read(database: Database, s3: S3, number: int, partner: str = "yinzhou2
     )
     case = advanced_to_route(database, case, partner)
     start, zone = f"{case.id}/{case.version}", f"partner-{partner}"
-    kept = {f"preview/{n}.png": (picture(f"DX {n}"), "image/png") for n in (1, 2)}
+    kept = {f"preview/{n}.png": (slice_picture(), "image/png") for n in (1, 2)}
     kept["files/1.dcm"] = (b"DICM" * 1000, "application/dicom")
     objects = tuple(stored(s3, zone, f"{start}/{name}", *what) for name, what in kept.items())
     run = filled._run(database, case.id, "deliver", case.version)
     filled._intend(database, case.id, run, [(o.zone, o.key) for o in objects])
-    done = Delivered(
-        partner=partner, subspecialty="radiology-xray", objects=objects, manifest_sha256="5" * 64
-    )
+    done = Delivered(partner=partner, subspecialty="radiology-ct", objects=objects, manifest_sha256="5" * 64)
     return transition.commit(database, run, transition.Done(document=done, objects=objects)).id
 
 
@@ -182,6 +197,7 @@ def advanced_to_route(database: Database, case: Case, partner: str) -> Case:
 def fill(database: Database, s3: S3) -> dict[str, str]:
     """Cases of the clinic Jiangshan (and one of another) in many states; returns their ids by what they show."""
     return {
+        "read": to_be_read(database, s3, 4),
         "waiting": delivered(database, number=1, **order_of(1)),
         "stat": to_be_read(database, s3, 2, priority="stat"),
         "report": with_report(database, s3),
