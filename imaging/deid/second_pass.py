@@ -103,11 +103,11 @@ def _bytes_of(path: Path) -> memoryview:
 
 @functools.cache
 def _rows(profile: str) -> dict[int, tuple[str, frozenset[str]]]:
-    """By tag: the basic code, and what the profile's option columns say."""
+    """By tag: the basic code, and what the profile's option columns say (`column code`)."""
     raw = json.loads(resources.files("imaging.deid").joinpath("table_e1_1.json").read_text("utf-8"))
     options = _OPTIONS[profile]
     return {
-        int(tag, 16): (actions["basic"], frozenset(c for c in options if c in actions))
+        int(tag, 16): (actions["basic"], frozenset(f"{c} {actions[c]}" for c in options if c in actions))
         for tag, _, _, actions in raw["rows"]
         if re.fullmatch(r"[0-9A-F]{8}", tag)
     }
@@ -181,7 +181,7 @@ class _Judge:
             return "a person's name"
         if vr in _TEXT and _has_pattern(value):
             return "a national ID, telephone number or mail address"
-        if vr in _TEXT and options and _WRITTEN_DATE.search(value):
+        if vr in _TEXT and any(o.endswith(" C") for o in options) and _WRITTEN_DATE.search(value):
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
         if (
