@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,6 @@ from teledx.leash import Leash
 from tests.containers import standins
 from tests.containers.composition import ROOT, Composition
 from tests.containers.daemon import PROGRAMS, Docker
-
-PACKAGES = ("docker.io", "debootstrap", "iptables")
 
 
 @pytest.fixture(scope="session")
@@ -56,21 +53,13 @@ def composition(
 
 
 def _require_docker() -> None:
-    """Install what is missing where we may; skip on a laptop, fail where nothing may be missing (CI=true)."""
-    if _missing() and os.geteuid() == 0 and shutil.which("apt-get"):
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        for words in (("update", "-q"), ("install", "-y", "-q", "--no-install-recommends", *PACKAGES)):
-            subprocess.run(["apt-get", *words], env=environment, check=False, capture_output=True)
-    absent = _missing()
+    """Skip on a laptop, fail where nothing may be missing (CI=true). `script/test` installs what it may."""
+    absent = [name for name in PROGRAMS if shutil.which(name) is None]
     if os.geteuid() != 0:
-        absent = [*absent, "being root, to run a daemon"]
+        absent.append("being root, to run a daemon")
     if not absent:
         return
     why = f"the composition is not tried out, for want of: {', '.join(absent)}"
     if os.environ.get("CI") == "true":
         pytest.fail(why)
     pytest.skip(why)
-
-
-def _missing() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name) is None]
