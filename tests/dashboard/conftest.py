@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from playwright import sync_api as playwright
 
 from gateway.serve import server
 from tests.gateway.conftest import (
@@ -152,6 +153,28 @@ def dashboard_url(region_url: str, partner_url: str, dashboard: tuple[str, Path]
     assert "Traceback" not in written, written
 
 
+def arrive(page, url: str) -> None:
+    """Open the sign-in, once more where Chromium dropped the page's scripts half way.
+
+    It does so (ERR_NETWORK_CHANGED) whenever an interface comes or goes on this machine, as containers make them.
+    """
+    dropped = []
+    page.on("requestfailed", lambda request: dropped.append(request.failure))
+    field = page.locator("input[type=password]")
+    for _ in range(5):
+        dropped.clear()
+        page.goto(url)
+        try:
+            field.wait_for(timeout=30_000)
+        except playwright.TimeoutError:
+            if "net::ERR_NETWORK_CHANGED" not in dropped:
+                field.wait_for()
+                return
+        else:
+            return
+    raise AssertionError("the machine's network changed five times")
+
+
 def answers(url: str) -> bool:
     try:
         return httpx.get(url, timeout=5, trust_env=False).status_code == 200
@@ -180,7 +203,7 @@ def enter(browser, dashboard_url: str, token: Callable[[str], str]) -> Iterator[
         page.set_default_timeout(120_000)
         page.on("request", asked)
         page.on("pageerror", lambda error: thrown.append(str(error)))
-        page.goto(dashboard_url)
+        arrive(page, dashboard_url)
         page.locator("input[type=password]").fill(token(account))
         page.get_by_test_id("stBaseButton-primaryFormSubmit").click()
         page.locator(".tdx-person").wait_for()
