@@ -10,7 +10,7 @@ class Stage:
     """`runs_in`: the case state it needs (None: the drop has no case yet); `event`: what success means to the case.
 
     `next` is the stage whose run the same transaction writes, or None where a person acts next. `attempts` bounds
-    tries after transient errors; `time_limit` is seconds for one attempt or one slice.
+    tries after transient errors (300 of them last about a day); `time_limit` is seconds for one attempt or one slice.
     """
 
     name: str
@@ -23,12 +23,12 @@ class Stage:
 
 # stage | runs in | event | next | attempts | time limit (s)
 _STAGES: tuple[tuple[str, str | None, str | None, str | None, int, int], ...] = (
-    ("receive", None, None, "preprocess", 20, 1800),
-    ("preprocess", "received", "preprocessed", "deidentify", 10, 3600),
-    ("deidentify", "preprocessed", "deidentified", "route", 10, 3600),
-    ("route", "deidentified", "routed", "deliver", 50, 60),
-    ("deliver", "routed", "delivered", None, 200, 600),
-    ("return", "reported", "returned", None, 50, 300),
+    ("receive", None, None, "preprocess", 300, 1800),
+    ("preprocess", "received", "preprocessed", "deidentify", 300, 3600),
+    ("deidentify", "preprocessed", "deidentified", "route", 300, 3600),
+    ("route", "deidentified", "routed", "deliver", 300, 60),
+    ("deliver", "routed", "delivered", None, 300, 3600),
+    ("return", "reported", "returned", None, 300, 300),
 )
 
 STAGES: dict[str, Stage] = {
@@ -40,9 +40,10 @@ FAMILIES = ("dicom", "slides")
 PRIORITIES = {"stat": 0, "urgent": 1, "routine": 2}
 LANES = ("dicom.stat", "dicom.standard", "slides.stat", "slides.standard", "delivery", "returns")
 
-# The lanes that an express process serves, and those of a bulk process at lower OS priority.
-EXPRESS_LANES = ("dicom.stat", "slides.stat", "returns")
-BULK_LANES = ("dicom.standard", "slides.standard", "delivery")
+# The lanes that an express process serves, and those of a bulk process at lower OS priority. Lanes of one group share
+# threads: two stat slides, an hour each, never keep a stat head CT waiting.
+EXPRESS_GROUPS = (("dicom.stat",), ("slides.stat",), ("returns",))
+BULK_GROUPS = (("dicom.standard", "slides.standard", "delivery"),)
 
 # (stage, is it stat?) -> lane; {family} is the service's family. A stat case never waits in `delivery`.
 _LANE_OF: dict[tuple[str, bool], str] = {

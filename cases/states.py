@@ -130,6 +130,7 @@ DROP: Machine = {
     ("complete", "rejected"): "rejected",
     ("complete", "quarantined"): "quarantined",
     ("quarantined", "replayed"): "complete",
+    ("quarantined", "reopened"): "arriving",
     ("quarantined", "rejected"): "rejected",
 }
 

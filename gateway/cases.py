@@ -29,8 +29,8 @@ from storage.cases import Case, UnknownCase
 from storage.database import Connection
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
-# States in which a machine may note that it has fetched the report.
-_FETCHABLE = ("returned", "acknowledged", "reported")
+# States in which the report at hand is the newest that was signed.
+_FETCHABLE = ("returned", "acknowledged")
 
 
 class Why(BaseModel):
@@ -193,6 +193,13 @@ def _report(asking: Caller, case_id: str, form: str, media_type: str) -> Respons
         raise Refusal(
             404, "no-report", "There is no report of this case yet.", "Look again when its state is returned."
         )
+    if case.state not in _FETCHABLE:
+        raise Refusal(
+            409,
+            "report-changing",
+            "The reader has changed this report, and its new version is on its way.",
+            "Look again when the case's state is returned; do not act on an earlier version.",
+        )
     stored: StoredObject = getattr(Returned.model_validate(document), form)
     content = asking.parts.s3.get(stored.zone, stored.key)
     if hashlib.sha256(content).hexdigest() != stored.sha256:
@@ -202,9 +209,8 @@ def _report(asking: Caller, case_id: str, form: str, media_type: str) -> Respons
             "The stored report is not the one that was written.",
             "Tell an operator at once.",
         )
-    if case.state in _FETCHABLE:
-        with asking.transaction() as connection:
-            _note_fetched(connection, asking, case_id)
+    with asking.transaction() as connection:
+        _note_fetched(connection, asking, case_id)
     ending = "pdf" if form == "pdf" else "json"
     named = {"Content-Disposition": f'inline; filename="{case_id}.{ending}"'}
     return Response(content, media_type=media_type, headers=named)

@@ -71,7 +71,7 @@ def list_items(asking: SignedIn, state: State = "open", subspecialty: str | None
     states = worklist.OPEN if state == "open" else (state,)
     with asking.transaction() as connection:
         found = worklist.items(connection, states=states, subspecialty=subspecialty)
-        asking.audit(connection, "worklist.see", note=" ".join(x.item.case_id for x in found[:50]))
+        asking.audit(connection, "worklist.see", note=" ".join(x.item.case_id for x in found))
     return Worklist(work_items=tuple(_line(asking, x) for x in found))
 
 

@@ -23,12 +23,16 @@ REST_FACTOR = 3.0
 
 @dataclass(frozen=True)
 class Duty:
-    """`act` every `seconds`; with `channel`, also when a notice comes there, with its payload ('' by the clock)."""
+    """`act` every `seconds`, the first time after `first` seconds, with the payload '' by the clock.
+
+    With `channel`, also when a notice comes there, with the notice's payload.
+    """
 
     name: str
     seconds: float
     act: Callable[[str], object]
     channel: str = ""
+    first: float = 0.0
 
 
 class _Agenda:
@@ -40,7 +44,7 @@ class _Agenda:
 
     def __init__(self, duties: Sequence[Duty]) -> None:
         self._duties = duties
-        self._due: dict[tuple[str, str], float] = {(d.name, ""): 0.0 for d in duties}
+        self._due: dict[tuple[str, str], float] = {(d.name, ""): time.monotonic() + d.first for d in duties}
         self._not_before: dict[tuple[str, str], float] = {}
 
     def due(self) -> list[tuple[Duty, str]]:

@@ -74,7 +74,18 @@ class Database:
     @contextmanager
     def listening(self, channel: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """A connection of its own, outside the pool, that hears NOTIFY on `channel`."""
-        connection = psycopg.connect(self.url, autocommit=True, connect_timeout=5)
+        # A leader whose machine vanished must lose its lock: the server asks after us, and so do we after the server.
+        asked = {"idle": 5, "interval": 2, "count": 3}
+        options = " ".join(f"-c tcp_keepalives_{name}={value}" for name, value in asked.items())
+        connection = psycopg.connect(
+            self.url,
+            autocommit=True,
+            connect_timeout=5,
+            keepalives_idle=5,
+            keepalives_interval=2,
+            keepalives_count=3,
+            options=f"{options} -c tcp_user_timeout=15000",
+        )
         try:
             connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))
             yield connection

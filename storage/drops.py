@@ -95,7 +95,8 @@ def sight(
     """Remember what the inbox shows under `prefix`; the first sight makes the drop's row and its id."""
     values = {"clinic": clinic, "prefix": prefix, "etag": order_etag, "at": order_at, "newest": newest_at}
     row = connection.execute(
-        "UPDATE vault.drops SET last_seen_at = greatest(last_seen_at, %(newest)s),"
+        "UPDATE vault.drops SET last_seen_at ="
+        " CASE WHEN state = 'arriving' THEN greatest(last_seen_at, %(newest)s) ELSE last_seen_at END,"
         " order_etag = %(etag)s, order_at = %(at)s"
         " WHERE prefix = %(prefix)s AND ((order_etag = %(etag)s AND order_at IS NOT DISTINCT FROM %(at)s)"
         "   OR (order_etag = '' AND state = 'arriving')) RETURNING *",
@@ -106,7 +107,7 @@ def sight(
             "INSERT INTO vault.drops (id, clinic, prefix, order_etag, order_at, last_seen_at, state)"
             " VALUES (%(id)s, %(clinic)s, %(prefix)s, %(etag)s, %(at)s, %(newest)s, 'arriving')"
             " ON CONFLICT (prefix, order_etag, order_at) DO UPDATE"  # another look came in between
-            " SET last_seen_at = greatest(drops.last_seen_at, excluded.last_seen_at) RETURNING *",
+            " SET last_seen_at = drops.last_seen_at RETURNING *",
             values | {"id": cases.new_id()},
         ).fetchone()
     assert row is not None, "INSERT RETURNING gives a row"
@@ -188,26 +189,30 @@ def set_aside(connection: Connection, drop_id: str, code: str, detail: str) -> N
 
 
 def release(connection: Connection, drop_id: str, by: str) -> None:
-    """A person says that a quarantined drop is a case of its own: receive it again."""
+    """A person says that a quarantined drop is a case of its own: receive it again.
+
+    A drop that was set aside before `receive` ever ran is looked at anew, with the network as it is now.
+    """
     drop = get(connection, drop_id, lock=True)
-    _advance(
-        connection, drop_id, "replayed", {"ended_at": "NULL", "reason_code": "NULL", "reason_detail": "NULL"}
-    )
-    connection.execute("UPDATE vault.drops SET released_by = %s WHERE id = %s", (by, drop_id))
-    connection.execute(
+    again = connection.execute(
         "UPDATE stage_run SET outcome = NULL, ended_at = NULL, owner = NULL, heartbeat_at = NULL, attempt = 0,"
-        " published_at = NULL, published_by = NULL, not_before = clock_timestamp()"
+        " lost = 0, published_at = NULL, published_by = NULL, not_before = clock_timestamp()"
         " WHERE case_id = %s AND stage = 'receive'",
         (drop.id,),
-    )
+    ).rowcount
+    forgotten = dict.fromkeys(("ended_at", "reason_code", "reason_detail", "cleared_at"), "NULL")
+    _advance(connection, drop_id, "replayed" if again else "reopened", forgotten)
+    connection.execute("UPDATE vault.drops SET released_by = %s WHERE id = %s", (by, drop_id))
     connection.execute("SELECT pg_notify(%s, '')", (runs.CHANNEL,))
+    look_again(connection, drop.clinic)
 
 
 def same_content(connection: Connection, clinic: str, content_sha256: str) -> str | None:
-    """The case that the same order with the same files already made."""
+    """The case that the same order with the same files already made, unless it was rejected or cancelled."""
     row = connection.execute(
-        "SELECT case_id FROM vault.case_order WHERE clinic = %s AND content_sha256 = %s",
-        (clinic, content_sha256),
+        "SELECT o.case_id FROM vault.case_order o JOIN cases c ON c.id = o.case_id"
+        " WHERE o.clinic = %s AND o.content_sha256 = %s AND NOT c.state = ANY(%s) LIMIT 1",
+        (clinic, content_sha256, list(_REUSABLE)),
     ).fetchone()
     return row["case_id"] if row else None
 
@@ -233,11 +238,14 @@ class NewCase:
     family: str
     priority: str
     network_version: int
+    due_at: datetime
 
 
 _CREATE = """
-INSERT INTO cases (id, clinic, scanning_site, service, family, priority, purpose, state, version, network_version)
-VALUES (%(id)s, %(clinic)s, %(site)s, %(service)s, %(family)s, %(priority)s, %(purpose)s, 'received', 1, %(network)s)
+INSERT INTO cases
+    (id, clinic, scanning_site, service, family, priority, purpose, state, version, network_version, due_at)
+VALUES (%(id)s, %(clinic)s, %(site)s, %(service)s, %(family)s, %(priority)s, %(purpose)s, 'received', 1, %(network)s,
+    %(due_at)s)
 """
 _ORDER = """
 INSERT INTO vault.case_order
@@ -286,6 +294,7 @@ def _create(connection: Connection, drop: Drop, new: NewCase) -> None:
         "priority": new.priority,
         "purpose": order.purpose,
         "network": new.network_version,
+        "due_at": new.due_at,
         "accession": order.accession_number,
         "patient_id": order.patient.id,
         "patient_name": order.patient.name,
@@ -333,7 +342,7 @@ def _end(
     problems: Sequence[str],
     missing: Sequence[str],
 ) -> None:
-    _advance(connection, drop_id, event, {"ended_at": "clock_timestamp()"})
+    _advance(connection, drop_id, event, {"ended_at": "clock_timestamp()", "cleared_at": "NULL"})
     connection.execute(
         "UPDATE vault.drops SET reason_code = %s, reason_detail = %s, problems = %s, missing = %s WHERE id = %s",
         (code, detail, Jsonb(list(problems)), Jsonb(list(missing)), drop_id),

@@ -137,7 +137,7 @@ def waiting_for_people(connection: Connection) -> dict[str, int]:
         " (SELECT count(*) FROM vault.drops WHERE state = 'quarantined') AS drop,"
         " (SELECT count(*) FROM stage_run WHERE outcome = 'failed') AS failed,"
         " (SELECT count(*) FROM cases WHERE due_at < clock_timestamp() AND state = ANY(%s)) AS overdue",
-        ([s for s in CASE_OPEN if s != "returned"],),
+        ([s for s in (*CASE_OPEN, "awaiting_clinic", "quarantined") if s != "returned"],),
     ).fetchone()
     assert row is not None, "SELECT of aggregates gives a row"
     return row

@@ -261,7 +261,8 @@ def unclaimed(connection: Connection, older: timedelta, limit: int) -> list[Inte
     rows = connection.execute(
         "SELECT o.zone, o.key FROM object o LEFT JOIN stage_run r ON r.id = o.run_id"
         " WHERE o.claimed_at IS NULL AND o.intended_at < clock_timestamp() - %s"
-        " AND (r.id IS NULL OR r.outcome IS NOT NULL) ORDER BY o.intended_at LIMIT %s",
+        " AND (r.id IS NULL OR r.outcome <> 'failed')"  # a failed run may be replayed
+        " ORDER BY o.intended_at LIMIT %s FOR UPDATE OF o SKIP LOCKED",
         (older, limit),
     )
     return [Intent(zone=r["zone"], key=r["key"]) for r in rows.fetchall()]

@@ -16,7 +16,10 @@ CHANNEL = "stage_run"
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One run of one stage for one version of a case, as claimed by `owner`."""
+    """One run of one stage for one version of a case, as claimed by `owner`: a process, and which attempt this is.
+
+    A stale attempt of a process does not own what the same process claimed again.
+    """
 
     id: int
     case_id: str
@@ -149,7 +152,7 @@ def pick(connection: Connection, *, lanes: Sequence[str], window: int, relay: st
 
 
 _CLAIM = """
-UPDATE stage_run SET owner = %(owner)s, heartbeat_at = clock_timestamp(), attempt = attempt + 1,
+UPDATE stage_run SET owner = %(owner)s || '#' || (attempt + 1), heartbeat_at = clock_timestamp(), attempt = attempt + 1,
     started_at = coalesce(started_at, clock_timestamp()), published_at = coalesce(published_at, clock_timestamp())
 WHERE case_id = %(case_id)s AND stage = %(stage)s AND case_version = %(case_version)s
   AND outcome IS NULL AND owner IS NULL AND not_before <= clock_timestamp()

@@ -37,6 +37,10 @@ class Absent(TeledxError):
     """No such object, or not with that ETag any more."""
 
 
+class Refused(TeledxError):
+    """The store does not let this identity do it, or does not do it at all; an operator mends it."""
+
+
 class Conflict(TeledxError):
     """The key holds other bytes already; objects are never overwritten."""
 
@@ -79,7 +83,7 @@ def _translated(what: str) -> Iterator[None]:
             raise Absent(what) from None
         if error.code == "PreconditionFailed" or (error.response and error.response.status == 412):
             raise Conflict(what) from None
-        raise TeledxError(f"the store refused ({what}: {error.code})") from None
+        raise Refused(f"the store refused ({what}: {error.code})") from None
     except (urllib3.exceptions.HTTPError, InvalidResponseError, ServerError, OSError) as error:
         raise Transient(f"the store is away ({what}: {type(error).__name__})") from None
 

@@ -117,7 +117,7 @@ def replay_failed(connection: Connection, run_id: int) -> bool:
     """Give a failed run, whose case still stands where it stood, a fresh start; False if there is none such."""
     row = connection.execute(
         "UPDATE stage_run r SET outcome = NULL, ended_at = NULL, owner = NULL, heartbeat_at = NULL, attempt = 0,"
-        " lost = 0, published_at = NULL, published_by = NULL, not_before = clock_timestamp()"
+        " lost = 0, progress = '[]', published_at = NULL, published_by = NULL, not_before = clock_timestamp()"
         " WHERE id = %s AND outcome = 'failed' RETURNING id",
         (run_id,),
     ).fetchone()

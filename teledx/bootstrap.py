@@ -127,6 +127,10 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         # What a clinic began long ago and may still carry on is aborted much later than our own.
         reaper.abort_uploads(parts.s3, ("inbox",), older=timedelta(days=7))
 
+    def abort_stale(_payload: str) -> int:
+        partners = (p.bucket for p in parts.network.current()[1].partners)
+        return reaper.abort_uploads(parts.s3, (*zones, *partners))
+
     return (
         Duty(
             "inbox",
@@ -135,11 +139,17 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
             channel=INBOX,
         ),
         Duty("clear inbox", 2.0, clear),
-        Duty("reclaim", max(settings.lease_seconds / 6, 0.5), lambda _: rescue.reclaim(parts)),
+        # after an outage of the database every lease looks lapsed until the workers have beaten once
+        Duty(
+            "reclaim",
+            max(settings.lease_seconds / 6, 0.5),
+            lambda _: rescue.reclaim(parts),
+            first=settings.heartbeat_seconds * 1.5,
+        ),
         Duty("reading leases", 15.0, expire),
         Duty("withdrawal", 60.0, lambda _: withdrawal.withdraw(parts)),
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
-        Duty("stale uploads", 3600.0, lambda _: reaper.abort_uploads(parts.s3, zones)),
+        Duty("stale uploads", 3600.0, abort_stale),
         Duty("broken-off drops", 600.0, give_up),
     )
 

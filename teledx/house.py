@@ -75,6 +75,7 @@ class House:
     ) -> None:
         self.state = state
         self.operator_file = state / "operator.env"
+        self._insists = network is not None
         self.network_text = network or sample_network()
         self.network: Network = load(self.network_text)
         self.secrets = Secrets.kept(state / "secrets.json", tuple(_secret_names(self.network)))
@@ -199,7 +200,11 @@ class House:
         rows = Database(self.database("region"), pool_size=1)
         rows.open()
         with rows.transaction() as connection_:
-            network_rows.apply(connection_, self.network_text, "house")
+            # what an operator applied since stands: the house's own text is for an empty house, or asked for by name
+            known = connection_.execute("SELECT count(*) AS n FROM network_version").fetchone()
+            if self._insists or known is None or not known["n"]:
+                network_rows.apply(connection_, self.network_text, "house")
+                self._insists = False
         rows.close()
 
 

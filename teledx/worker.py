@@ -13,12 +13,13 @@ import socket
 import threading
 import uuid
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import dramatiq
 import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 
-from cases.stages import BULK_LANES, EXPRESS_LANES, LANES
+from cases.stages import BULK_GROUPS, EXPRESS_GROUPS, LANES
 from queues.relay import Relay, RelaySettings
 from queues.timers import Timers
 from teledx import bootstrap
@@ -35,14 +36,18 @@ log = structlog.get_logger()
 class Role:
     """The lanes that a worker process serves, and how far it steps back for others (added to its OS niceness)."""
 
-    lanes: tuple[str, ...]
+    groups: tuple[tuple[str, ...], ...]
     niceness: int
+
+    @property
+    def lanes(self) -> tuple[str, ...]:
+        return tuple(lane for group in self.groups for lane in group)
 
 
 ROLES: dict[str, Role] = {
-    "express": Role(lanes=EXPRESS_LANES, niceness=0),
-    "bulk": Role(lanes=BULK_LANES, niceness=10),
-    "all": Role(lanes=LANES, niceness=0),
+    "express": Role(groups=EXPRESS_GROUPS, niceness=0),
+    "bulk": Role(groups=BULK_GROUPS, niceness=10),
+    "all": Role(groups=(*EXPRESS_GROUPS, *BULK_GROUPS), niceness=0),
 }
 # Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
 STUCK = 75
@@ -58,7 +63,9 @@ class WorkerProcess:
         actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
         self._parts = parts
         self._broker = broker
-        self._worker = actors.worker(broker, lanes, settings.worker_threads)
+        self._workers = [
+            actors.worker(broker, group, settings.worker_threads) for group in ROLES[role].groups
+        ]
         leads = isinstance(broker, RabbitmqBroker)
         relay = RelaySettings(
             name=self.owner, lanes=LANES if leads else lanes, window=settings.relay_window, lead=leads
@@ -68,9 +75,9 @@ class WorkerProcess:
         self._stop = threading.Event()
 
     def start(self) -> None:
-        shutil.rmtree(self._parts.scratch, ignore_errors=True)
         self.leases.start()
-        self._worker.start()
+        for worker in self._workers:
+            worker.start()
         self._relay.start()
         self._timers.start()
         log.info("worker_started", owner=self.owner)
@@ -79,7 +86,8 @@ class WorkerProcess:
         """Stop taking work, let what runs end, and let go of everything."""
         self._relay.stop()
         self._timers.stop()
-        self._worker.stop(timeout=30_000)
+        for worker in self._workers:
+            worker.stop(timeout=30_000)
         self.leases.stop()
         self._parts.child.close()
         self._broker.close()
@@ -114,5 +122,9 @@ def run(settings: Settings, role: str) -> int:
 
 
 def _own_scratch(parts: Parts, role: str) -> Parts:
-    """A folder of this process alone, emptied at its start: what a killed predecessor left is of no use."""
-    return replace(parts, scratch=parts.scratch / role)
+    """A folder of this process alone; those of processes that are gone are deleted, for they are of no use."""
+    for folder in parts.scratch.glob(f"{role}-*"):
+        pid = folder.name.rpartition("-")[2]
+        if not Path(f"/proc/{pid}").exists() or pid == str(os.getpid()):
+            shutil.rmtree(folder, ignore_errors=True)
+    return replace(parts, scratch=parts.scratch / f"{role}-{os.getpid()}")

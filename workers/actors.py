@@ -22,6 +22,9 @@ def register(broker: dramatiq.Broker, runner: Runner, lanes: Sequence[str]) -> N
 
 def worker(broker: dramatiq.Broker, lanes: Sequence[str], threads: int) -> dramatiq.Worker:
     """A dramatiq worker of `threads` threads on the lanes' queues; the caller starts and stops it."""
-    return dramatiq.Worker(
+    made = dramatiq.Worker(
         broker, queues={queue_of(lane) for lane in lanes}, worker_threads=threads, worker_timeout=100
     )
+    # a message that waits inside a busy process could run at once in another
+    made.queue_prefetch = made.delay_prefetch = 1
+    return made

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from cases.documents import Deidentified, Delivered, StoredObject
-from cases.errors import Quarantine
-from storage.s3 import Absent, Conflict
+from cases.errors import Quarantine, Transient
+from storage.s3 import Absent, Conflict, Refused
 from storage.transition import Done
 from workers.parts import Pause, Tools, Work
 
 PARALLEL = 4
+BATCH_FILES = 64
+BATCH_BYTES = 256 << 20
 MANIFEST = "manifest.json"
 
 
@@ -31,10 +34,10 @@ def deliver(work: Work, tools: Tools) -> Done | Pause:
     pairs = [(o, f"{folder}/{_name(o)}") for o in (*sent.files, *sent.previews)]
     tools.objects.intend([(bucket, key) for _, key in pairs])
     left = [(o, key) for o, key in pairs if _name(o) not in tools.progress.done]
-    for at in range(0, len(left), 64):
-        if at and tools.progress.pause_due():
+    for number, batch in enumerate(_batches(left)):
+        if number and tools.progress.pause_due():
             return Pause()
-        _batch(left[at : at + 64], bucket, tools)
+        _batch(batch, bucket, tools)
     arrived = [o.model_copy(update={"zone": bucket, "key": key}) for o, key in pairs]
     manifest = _manifest(work, sent, arrived, folder)
     stored = tools.objects.write(bucket, f"{folder}/{MANIFEST}", manifest, "application/json")
@@ -50,12 +53,29 @@ def deliver(work: Work, tools: Tools) -> Done | Pause:
     )
 
 
+def _batches(pairs: list[tuple[StoredObject, str]]) -> Iterator[list[tuple[StoredObject, str]]]:
+    """Small files together, a large one alone: after each batch the slice may end, and its files are behind us."""
+    batch: list[tuple[StoredObject, str]] = []
+    for pair in pairs:
+        if batch and (
+            len(batch) >= BATCH_FILES or sum(o.size for o, _ in batch) + pair[0].size > BATCH_BYTES
+        ):
+            yield batch
+            batch = []
+        batch.append(pair)
+    if batch:
+        yield batch
+
+
 def _batch(pairs: list[tuple[StoredObject, str]], bucket: str, tools: Tools) -> None:
     def one(pair: tuple[StoredObject, str]) -> None:
         try:
             copy = tools.objects.copy(pair[0], bucket, pair[1])
         except Conflict:
             raise Quarantine("delivery-differs", "a file of another digest stands at the partner") from None
+        except (Absent, Refused) as error:
+            # a bucket that is gone or refuses us is a line that is down, which an operator mends
+            raise Transient(f"the partner's bucket cannot be written ({error})") from None
         digest = hashlib.sha256()
         for block in tools.objects.stream(copy):
             digest.update(block)

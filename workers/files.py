@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cases.documents import Received, ReceivedFile
@@ -15,11 +17,17 @@ from storage.objects import RunObjects
 
 @dataclass(frozen=True)
 class Files:
-    """Access by the name in the order, and by member for what stood in an archive."""
+    """Access by the name in the order, and by member for what stood in an archive.
+
+    Each block has a path of its own; an archive is fetched once and stays until the run ends.
+    """
 
     received: Received
     objects: RunObjects
     scratch: Path
+    _archives: dict[str, Path] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _count: Iterator[int] = field(default_factory=itertools.count)
 
     def number(self, name: str) -> int:
         """The file's place in the order, from 1: what messages say instead of a name."""
@@ -31,20 +39,23 @@ class Files:
     @contextmanager
     def here(self, name: str, member: str | None = None) -> Iterator[Path]:
         """The file's path (or its archive member's) for the length of the block."""
-        number = self.number(name)
-        path = self.scratch / f"{number:05d}"
-        self.objects.download(self.of(name).stored, path)
-        unfolded = self.scratch / f"{number:05d}-{member}" if member else None
+        path = self.scratch / f"{self.number(name):05d}-{next(self._count)}"
         try:
-            if unfolded is None:
-                yield path
+            if member is None:
+                self.objects.download(self.of(name).stored, path)
             else:
-                _unfold(path, str(member), unfolded)
-                yield unfolded
+                _unfold(self._archive(name), member, path)
+            yield path
         finally:
             path.unlink(missing_ok=True)
-            if unfolded is not None:
-                unfolded.unlink(missing_ok=True)
+
+    def _archive(self, name: str) -> Path:
+        with self._lock:
+            if name not in self._archives:
+                path = self.scratch / f"{self.number(name):05d}-archive"
+                self.objects.download(self.of(name).stored, path)
+                self._archives[name] = path
+            return self._archives[name]
 
 
 def _unfold(path: Path, member: str, target: Path) -> None:

@@ -208,6 +208,7 @@ def clear(database: Database, s3: S3) -> int:
 def _clear_one(database: Database, s3: S3, drop: Drop) -> None:
     notice = {"received": "receipt.json", "quarantined": "quarantined.json"}.get(drop.state, "rejected.json")
     content = drop.receipt if drop.state == "received" else _reason_notice(drop)
+    s3.delete("inbox", [f"{drop.prefix}{name}" for name in NOTICES if name != notice])
     s3.replace(
         "inbox",
         f"{drop.prefix}{notice}",
@@ -228,8 +229,10 @@ def _take_out(s3: S3, drop: Drop) -> None:
         return
     if order.etag.strip('"') != drop.order_etag or drop.receipt is None:
         return
-    names = [f["name"] for f in drop.receipt["files"]]
-    s3.delete("inbox", [f"{drop.prefix}{name}" for name in (*names, ORDER_NAME)])
+    received = {f"{drop.prefix}{f['name']}" for f in drop.receipt["files"]} | {f"{drop.prefix}{ORDER_NAME}"}
+    # a file that came after the drop was complete belongs to the next one
+    there = [f for f in s3.listing("inbox", drop.prefix) if f.modified_at <= drop.last_seen_at]
+    s3.delete("inbox", [f.key for f in there if f.key in received])
 
 
 def _reason_notice(drop: Drop) -> dict[str, object]:

@@ -27,7 +27,7 @@ class Leases:
     def __init__(self, database: Database, interval: float) -> None:
         self._database = database
         self._interval = interval
-        self._held: dict[int, tuple[Run, float]] = {}
+        self._held: dict[str, tuple[Run, float]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat_on, name="leases", daemon=True)
@@ -43,12 +43,12 @@ class Leases:
     @contextmanager
     def hold(self, run: Run, limit: float) -> Iterator[None]:
         with self._lock:
-            self._held[run.id] = (run, time.monotonic() + limit)
+            self._held[_name(run)] = (run, time.monotonic() + limit)
         try:
             yield
         finally:
             with self._lock:
-                self._held.pop(run.id, None)
+                self._held.pop(_name(run), None)
 
     @property
     def held(self) -> int:
@@ -81,4 +81,9 @@ class Leases:
 
     def _still_held(self, run: Run) -> bool:
         with self._lock:
-            return run.id in self._held
+            return _name(run) in self._held
+
+
+def _name(run: Run) -> str:
+    """One attempt of one run."""
+    return f"{run.id} {run.owner}"

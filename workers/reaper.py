@@ -19,13 +19,13 @@ def reap(parts: Parts, *, older: timedelta = timedelta(hours=1)) -> int:
     """Delete objects intended longer than `older` ago whose run ended without claiming them; returns how many."""
     count = 0
     while True:
+        # the rows stay locked until the objects are gone: a replay that intends them again waits
         with parts.database.transaction() as connection:
             orphans = objects.unclaimed(connection, older, BATCH)
-        if not orphans:
-            return count
-        for zone in sorted({o.zone for o in orphans}):
-            parts.s3.delete(zone, [o.key for o in orphans if o.zone == zone])
-        with parts.database.transaction() as connection:
+            if not orphans:
+                return count
+            for zone in sorted({o.zone for o in orphans}):
+                parts.s3.delete(zone, [o.key for o in orphans if o.zone == zone])
             objects.forget(connection, orphans)
         count += len(orphans)
         log.info("orphans_deleted", count=len(orphans))

@@ -8,13 +8,16 @@ from __future__ import annotations
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
 import structlog
 
 from cases.documents import Received, ReceivedFile, StoredObject
 from cases.errors import Quarantine, Reject, Transient
+from cases.milestones import Milestone
 from cases.network import Network
 from cases.order import FileLine, Order
+from cases.turnaround import expected_due
 from storage import drops
 from storage.drops import Drop, NewCase
 from storage.runs import Run
@@ -76,7 +79,16 @@ def _new_case(parts: Parts, drop: Drop, network: Network, version: int, tools: T
         family=service.family,
         priority=network.priority(order.service, order.priority),
         network_version=version,
+        due_at=_due(parts, network, order, drop),
     )
+
+
+def _due(parts: Parts, network: Network, order: Order, drop: Drop) -> datetime:
+    """The end of the service level, expected from the moment at which the drop was complete; `route` says it anew."""
+    priority = network.priority(order.service, order.priority)
+    level = network.service_level(order.service, priority)
+    log = (Milestone(name="received", state="received", at=drop.completed_at or drop.last_seen_at),)
+    return expected_due(level, log, log[0].at, network.working_calendar(parts.is_workday))
 
 
 def content_sha256(order: Order) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import structlog
 
+from cases.errors import TeledxError
 from storage import deliveries
+from storage.deliveries import Delivery
 from workers.parts import Parts
 
 log = structlog.get_logger()
@@ -16,12 +18,21 @@ def withdraw(parts: Parts) -> int:
     buckets = {p.id: p.bucket for p in network.partners}
     with parts.database.transaction() as connection:
         found = [d for d in deliveries.astray(connection) if d.partner in buckets]
-    for delivery in found:
-        bucket = buckets[delivery.partner]
-        keys = [f.key for f in parts.s3.listing(bucket, f"{delivery.case_id}/")]
-        if keys:
-            parts.s3.delete(bucket, keys)
-        with parts.database.transaction() as connection:
-            deliveries.forget(connection, delivery, bucket)
-        log.info("withdrawn", case=delivery.case_id, partner=delivery.partner, count=len(keys))
+    away = set()
+    for delivery in (d for d in found if d.partner not in away):
+        try:
+            _withdraw_one(parts, delivery, buckets[delivery.partner])
+        except TeledxError as error:
+            # one partner that cannot be reached does not keep the others' from being withdrawn
+            away.add(delivery.partner)
+            log.warning("not_withdrawn", partner=delivery.partner, error=str(error))
     return len(found)
+
+
+def _withdraw_one(parts: Parts, delivery: Delivery, bucket: str) -> None:
+    keys = [f.key for f in parts.s3.listing(bucket, f"{delivery.case_id}/")]
+    if keys:
+        parts.s3.delete(bucket, keys)
+    with parts.database.transaction() as connection:
+        deliveries.forget(connection, delivery, bucket)
+    log.info("withdrawn", case=delivery.case_id, partner=delivery.partner, count=len(keys))

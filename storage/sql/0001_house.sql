@@ -34,7 +34,7 @@ CREATE TABLE cases (
     held_stage      text,                      -- the stage that set it aside, and is replayed
     version         integer NOT NULL,          -- counts transitions; a stage run is for one version
     partner         text,                      -- set by route
-    due_at          timestamptz,               -- set by route: end of the service level
+    due_at          timestamptz,               -- end of the service level, as receive and then route expect it
     reason_code     text,                      -- cases.reasons.REASONS, while set aside or rejected
     reason_detail   text,
     brief           jsonb,                     -- cases.documents.Brief, set by deidentify
@@ -246,7 +246,7 @@ CREATE TABLE vault.case_order (
     order_document   jsonb NOT NULL            -- cases.order.Order
 );
 CREATE INDEX case_order_accession ON vault.case_order (clinic, accession_number);
-CREATE UNIQUE INDEX case_order_content ON vault.case_order (clinic, content_sha256);
+CREATE INDEX case_order_content ON vault.case_order (clinic, content_sha256);
 
 CREATE TABLE vault.document (
     case_id       text NOT NULL,

@@ -163,5 +163,18 @@ def test_what_another_owner_holds_cannot_be_ended_or_put_back(rows):
     with rows.transaction() as connection:
         assert not runs.end(connection, first, "done")
         runs.put_back(connection, first, delay=0, error="late", forgive=False)
-    assert runs.beat(rows, [(first.id, "first")]) == frozenset()
-    assert runs.beat(rows, [(second.id, "second")]) == {second.id}
+    assert runs.beat(rows, [(first.id, first.owner)]) == frozenset()
+    assert runs.beat(rows, [(second.id, second.owner)]) == {second.id}
+
+
+def test_a_stale_attempt_does_not_own_what_the_same_process_claimed_again(rows):
+    add(rows, "case")
+    stale = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="one-process")
+    with rows.transaction() as connection:
+        runs.reclaim(connection, lease=-1)
+    fresh = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="one-process")
+    assert stale is not None
+    assert fresh is not None
+    with rows.transaction() as connection:
+        assert not runs.end(connection, stale, "done")
+        assert runs.end(connection, fresh, "done")

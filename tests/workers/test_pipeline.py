@@ -3,6 +3,7 @@
 import io
 import json
 import subprocess
+import zipfile
 from datetime import UTC, datetime
 
 import openslide
@@ -149,3 +150,17 @@ def test_every_object_of_ours_belongs_to_a_case(region, zone):
         for r in region.fetch("SELECT key FROM object WHERE zone = %s AND claimed_at IS NOT NULL", zone)
     }
     assert {f.key for f in region.s3.listing(zone, "")} == claimed
+
+
+def test_a_study_in_an_archive_larger_than_a_batch_arrives_whole(region):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in studies.ct_series(PATIENT, 40, station="CT1", at=AT, rows=128):
+            archive.writestr(name, content)
+    content = packed.getvalue()
+    order = orders.order("ct", PATIENT, [orders.file_line("study.zip", content)], accession_number="Z-1")
+    region.drop("jiangshan", order, {"study.zip": content})
+    region.settle()
+    case = region.one("SELECT state, reason_code, reason_detail FROM cases")
+    assert case["state"] == "delivered", case
+    assert len(at_partner(region, "partner-yinzhou2", ".dcm")) == 40

@@ -1,13 +1,15 @@
 """receive and the inbox: every drop ends as a case, as a quarantine with its reason, or as a rejection with advice."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage import drops
+from storage import cases, drops, network
 from storage.s3 import Absent
 from teledx.samples import orders, studies
+from tests.region import sample_network
+from tests.servers.server import until
 from workers import intake, stage
 
 PATIENT = orders.PATIENTS[0]
@@ -202,3 +204,41 @@ def test_a_clinic_that_drops_many_at_once_gets_them_in_turns_and_keeps_nobody_wa
     assert told == ["jiangshan"]
     assert region.one("SELECT count(*) AS n FROM vault.drops WHERE clinic = 'xianxiang'")["n"] == 1
     assert intake.scan(region.parts, told[0], at_most=2) == 1
+
+
+def test_a_drop_of_a_clinic_that_was_added_since_is_received_when_released(region, image):
+    prefix = region.drop("nobody", order_for(image), {"王秀英/1.dcm": image})
+    region.settle()
+    drop = region.one("SELECT id FROM vault.drops")
+    text = sample_network().replace('id = "hengxi"', 'id = "nobody"').replace('"hengxi"', '"nobody"')
+    text = text.replace('id = "nobody"\nname = "Hengxi', 'id = "nobody"\nname = "Nobody', 1)
+    text = text.replace('services = ["xray", "ultrasound"]', 'services = ["ct", "xray", "ultrasound"]', 1)
+    with region.rows.transaction() as connection:
+        network.apply(connection, text, "operator")
+        drops.release(connection, drop["id"], "operator")
+    receive_only(region)
+    assert region.one("SELECT state FROM vault.drops")["state"] == "received"
+    assert [f.key for f in region.s3.listing("inbox", prefix)] == [f"{prefix}receipt.json"]
+
+
+def test_what_was_cancelled_by_mistake_may_be_dropped_again_as_it_was(region, image):
+    region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image}, "first")
+    receive_only(region)
+    with region.rows.transaction() as connection:
+        cases.move(connection, region.one("SELECT id FROM cases")["id"], "cancelled", actor="chen")
+    region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image}, "second")
+    receive_only(region)
+    assert {c["state"] for c in region.fetch("SELECT state FROM cases")} == {"cancelled", "received"}
+
+
+def test_clearing_leaves_what_the_clinic_dropped_since(region, image):
+    """The same prefix is used again at once: files of the next drop bear the names of the last."""
+    prefix = region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image})
+    intake.scan(region.parts)
+    (waiting,) = region.fetch("SELECT case_id FROM stage_run")
+    region.runner.run(waiting["case_id"], "receive", 0)
+    seen = region.one("SELECT last_seen_at FROM vault.drops")["last_seen_at"]
+    until(lambda: datetime.now(UTC) > seen + timedelta(seconds=1), what="a later time of the store's clock")
+    region.s3.replace("inbox", f"{prefix}王秀英/1.dcm", image + b"next", "application/dicom")
+    intake.clear(region.rows, region.s3)
+    assert region.s3.get("inbox", f"{prefix}王秀英/1.dcm") == image + b"next"
