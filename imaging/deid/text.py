@@ -28,7 +28,7 @@ _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTH = rf"(?:{_MONTHS})[a-z]{{0,6}}\.?"
 _PLACES = "省|市|区|县|镇|乡|街道|社区|小区|新村|村|路|街|大道|弄|巷|组|号楼|号|幢|栋|单元|室"
 _NUMBERED = (
-    "住院号?|门诊号|病历号|病案号|就诊号|检查号|影像号|放射号|登记号|条码号|病理号|标本号|医保卡?号|社保卡?号|身份证号?码?|"
+    "住院号|门诊号|病历号|病案号|就诊号|检查号|影像号|放射号|登记号|条码号|病理号|标本号|医保卡?号|社保卡?号|身份证号?码?|"
     "护照号?|床号|(?:CT|MRI?|DR|CR|US|X线|超声|心电)号|ID号?"
 )
 
@@ -79,9 +79,10 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
     ("date", re.compile(r"(?<![\dA-Za-z.])(?:19|20)\d{6}(?![\dA-Za-z])"), _is_day),
     ("date", re.compile(rf"\b\d{{1,2}}(?:st|nd|rd|th)?[\s-]{_MONTH}[\s,-]{{1,2}}(?:19|20)\d{{2}}\b", re.I), _always),
     ("date", re.compile(rf"\b{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s(?:19|20)\d{{2}}\b", re.I), _always),
-    ("number", re.compile(rf"(?:{_NUMBERED})[:#\s]{{0,3}}[A-Za-z]{{0,6}}[-]?\d[A-Za-z0-9-]{{0,23}}"), _always),
     ("number", re.compile(
-        r"\b(?:MRN|patient\s?id|hosp(?:ital)?\s?(?:no|id)|acc(?:ession)?(?:\s?(?:no|number|nr))?|case\s?(?:no|number))\b"
+        rf"(?<![A-Za-z])(?:{_NUMBERED})[:#\s]{{0,3}}[A-Za-z]{{0,6}}[-]?\d[A-Za-z0-9-]{{0,23}}"), _always),
+    ("number", re.compile(
+        r"\b(?:MRN|patient\s?id|hosp(?:ital)?\s?(?:no|id)|accession(?:\s?(?:no|number|nr))?|acc\.?\s?(?:no|number|nr|#)|case\s?(?:no|number))\b"
         r"[.:#\s]{0,3}[A-Za-z]{0,6}-?\d[A-Za-z0-9-]{0,23}", re.I), _always),
     ("name", re.compile(rf"[{_SURNAMES}][\u4e00-\u9fff]{{0,2}}?(?:{_TITLES})"), _always),
     ("name", re.compile(
@@ -96,7 +97,7 @@ PATTERNS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = (
      _always),
     ("address", re.compile(
         r"[\u4e00-\u9fff]{2,12}(?:路|街|大道|弄|巷|村|镇|乡)"
-        r"[\u4e00-\u9fff]{0,4}\d{1,5}(?:弄\d{1,4})?号?(?:\d{1,4}(?:栋|幢|单元|室|号楼))*"), _always),
+        r"[\u4e00-\u9fff]{0,4}\d{1,5}(?:号|弄|栋|幢|单元|室)(?:\d{1,4}(?:号楼|号|栋|幢|单元|室))*"), _always),
     ("address", re.compile(
         rf"(?:家住|现住址?|住址|住在|住于|户籍|籍贯|地址)[于在地:\s]{{0,3}}(?:[\u4e00-\u9fff\d-]{{1,8}}?(?:{_PLACES}))+"),
      _always),

@@ -42,6 +42,7 @@ KNOWN = KnownIdentity(
         ("王医生建议复查", "建议复查"),
         ("联系电话 0574-88123456 膝关节", "膝关节"),
         ("鄞州第二医院 胸片", "胸片"),
+        ("家住中兴路100弄5号301室 腹痛", "腹痛"),
         ("住址:宁波市鄞州区中兴路100号 腹痛", "腹痛"),
         ("mail maria@example.org knee", "mail knee"),
         ("19 June 2019 follow-up nodule", "follow-up nodule"),
@@ -56,6 +57,8 @@ def test_what_identifies_goes_and_the_meaning_stays(text, cleaned):
     [
         "DR CHEST PA", "MR HEAD W/O CONTRAST", "T2 FLAIR 1.2.840.113619.2", "双肺结节，T1WI 2.5mm，2019年发现",
         "white matter lesions, lung window", "L4-5 disc, C5/6", "BP 120/80, 3.5-4.0 cm", "Hb 7 g/dL", "VA20A_SP05 B31f",
+        "冠脉旁路移植2支术后", "住院3天，尿路感染", "ACC 3.0 mm", "COVID-19 pneumonia", "CMR 2019, ECG 12 lead",
+        "第2次住院", "Case 3 of 5",
         "左侧乳腺癌术后3年，右侧腋窝淋巴结肿大", "高年资阅片", "1.25mm 512x512 120kV 200mAs", "ROI 12345678",
     ],
 )  # fmt: skip
