@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import tempfile
 import time
@@ -82,7 +81,6 @@ class Deployment:
                 raise RuntimeError("a worker died during the measurement")
 
     def _worker(self, plan: WorkerPlan, scratch: Path) -> Program:
-        alive = scratch / socket.gethostname() / plan.role / "alive"
         env = (
             self.house.environment("region", "worker")
             | {"TELEDX_SCRATCH": str(scratch)}
@@ -92,7 +90,7 @@ class Deployment:
             name=plan.name,
             argv=(sys.executable, "-m", "teledx", "worker", "--role", plan.role),
             env=env,
-            ready=alive.exists,
+            ready=lambda: any(scratch.rglob("alive")),
             stop_seconds=40,
         )
 

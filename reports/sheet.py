@@ -9,6 +9,7 @@ from functools import lru_cache
 from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from fpdf import FPDF
 from fpdf.enums import TextMode
+from fpdf.fonts import TTFFont
 from pylopdf_fonts_zh_cn import sans_path
 
 from reports.typography import lines_of, visible
@@ -58,7 +59,9 @@ class Sheet(FPDF):
         self.add_font("sans", fname=str(sans_path()))
         # The whole font's bounding box holds for its subset too; drawing every glyph to find a tighter one takes longer
         # than all the rest of a report.
-        self.fonts["sans"].ttfont.recalcBBoxes = False
+        font = self.fonts["sans"]
+        assert isinstance(font, TTFFont), "added from a file in the line above"
+        font.ttfont.recalcBBoxes = False
         self.set_font("sans", size=BODY)
         self.glyphs = glyphs()
         self.lacking = False

@@ -201,8 +201,8 @@ class House:
         rows.open()
         with rows.transaction() as connection_:
             # what an operator applied since stands: the house's own text is for an empty house, or asked for by name
-            known = connection_.execute("SELECT count(*) AS n FROM network_version").fetchone()
-            if self._insists or known is None or not known["n"]:
+            applied = connection_.execute("SELECT count(*) AS n FROM network_version").fetchone()
+            if self._insists or applied is None or not applied["n"]:
                 network_rows.apply(connection_, self.network_text, "house")
                 self._insists = False
         rows.close()

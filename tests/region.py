@@ -54,7 +54,7 @@ class Region:
         self.rows = Database(database.region_url)
         self.rows.open()
         self._like = like
-        self.prefix = like.prefix if like else f"t{next(COUNT)}-{secrets.token_hex(3)}-"
+        self.prefix: str = like.prefix if like else f"t{next(COUNT)}-{secrets.token_hex(3)}-"
         self.s3 = S3(
             S3Settings(
                 url=store.url,
@@ -71,8 +71,8 @@ class Region:
         if like is None:
             for zone in self.zones:
                 self.s3.ensure_bucket(zone)
-        self.keyring = like.keyring if like else Keyring("k1", {"k1": secrets.token_bytes(32)})
-        self.child = like.child if like else Child()
+        self.keyring: Keyring = like.keyring if like else Keyring("k1", {"k1": secrets.token_bytes(32)})
+        self.child: Child = like.child if like else Child()
         self.parts = Parts(
             database=self.rows,
             s3=self.s3,

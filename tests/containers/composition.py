@@ -64,7 +64,7 @@ class Composition:
     def make_secrets(self, *options: str) -> None:
         """Run the project's own script; `options` are for it."""
         sample = ROOT / "teledx" / "sample_network.toml"
-        words = [ROOT / "script" / "compose-secrets", self.secrets, sample, *options]
+        words = [str(ROOT / "script" / "compose-secrets"), str(self.secrets), str(sample), *options]
         done = subprocess.run(words, env=self.environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 

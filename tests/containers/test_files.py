@@ -13,7 +13,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 
 from cases.network import load
 from teledx.compose import healthy, pins, secret_files
@@ -29,7 +29,7 @@ NETWORK = load(sample_network())
 
 def names(requirements: list[str]) -> set[str]:
     return {
-        re.match(r"[A-Za-z0-9._-]+", line)[0].lower().replace("_", "-").replace(".", "-")
+        re.split(r"[^A-Za-z0-9._-]", line, maxsplit=1)[0].lower().replace("_", "-").replace(".", "-")
         for line in requirements
     }
 

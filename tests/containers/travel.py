@@ -158,7 +158,13 @@ class Traveller:
 
     def opens(self, keys: dict[str, str], prefix: str) -> bool:
         """Whether these keys may list that part of the inbox."""
-        client = Minio(urlsplit(self.composition.url("S3")).netloc, **keys, secure=False, region="us-east-1")
+        client = Minio(
+            urlsplit(self.composition.url("S3")).netloc,
+            access_key=keys["access_key"],
+            secret_key=keys["secret_key"],
+            secure=False,
+            region="us-east-1",
+        )
         try:
             list(client.list_objects("inbox", prefix=prefix))
         except S3Error as error:
@@ -171,7 +177,7 @@ class Traveller:
         return int(self.fetch(query, *values)[0]["n"])
 
     def fetch(self, query: str, *values: object) -> list[dict[str, Any]]:
-        return self._rows.execute(query, values).fetchall()  # type: ignore[arg-type]
+        return self._rows.execute(query, values).fetchall()
 
     def _state(self, case_id: str) -> str:
         return str(self.clinic.get(f"/api/cases/{case_id}").raise_for_status().json()["state"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +22,17 @@ from workers.leases import Leases
 from workers.parts import Limits, Parts
 from workers.stage import Runner
 
-# The store's calls that stages make; each is a step.
-CALLS = ("head", "get", "stream", "put_new", "replace", "upload", "copy", "compose", "listing", "delete")
+# The store's calls that stages make; each is a step. A part is one call of several that compose one object.
+READS = ("head", "get", "stream", "listing")
+WRITES = ("put_new", "replace", "upload", "copy", "compose", "_part", "delete")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What the killed worker is given: its doors, the run, and the step at which it dies (0: never)."""
+    """What the killed worker is given: its doors, the run, and the step at which it dies (0: never).
+
+    `reads`: count reading the store too. A slide is read by hundreds of ranges, between which nothing changes.
+    """
 
     database_url: str
     s3: S3Settings
@@ -38,6 +42,7 @@ class Plan:
     stage: str
     case_version: int
     die_at: int
+    reads: bool = True
 
 
 class Counter:
@@ -59,15 +64,15 @@ class CountedDatabase(Database):
     counter: Counter
 
     @contextmanager
-    def transaction(self, tenant: str = "") -> Iterator[Connection]:
+    def transaction(self, tenant: str = "", *, timeout: float | None = None) -> Iterator[Connection]:
         self.counter.step()
-        with super().transaction(tenant) as connection:
+        with super().transaction(tenant, timeout=timeout) as connection:
             yield connection
             self.counter.step()
         self.counter.step()
 
 
-def counted_store(settings: S3Settings, counter: Counter) -> S3:
+def counted_store(settings: S3Settings, counter: Counter, calls: Sequence[str]) -> S3:
     """A step before each call to the store and one after."""
     store = S3(settings)
 
@@ -82,7 +87,7 @@ def counted_store(settings: S3Settings, counter: Counter) -> S3:
 
         return call
 
-    for name in CALLS:
+    for name in calls:
         setattr(store, name, around(name))
     return store
 
@@ -96,7 +101,7 @@ def run_counted(plan: Plan) -> int:
     child = Child()
     parts = Parts(
         database=rows,
-        s3=counted_store(plan.s3, counter),
+        s3=counted_store(plan.s3, counter, (*READS, *WRITES) if plan.reads else WRITES),
         vault=PatientVault(rows, plan.keyring, bootstrap.derive),
         network=NetworkRows(rows),
         child=child,

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from cases.order import Order
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
 from tests.faults.way import advance_to, sign
@@ -85,7 +86,7 @@ def renumber_the_patient(hand):
 
 
 def _replace_order(hand, document):
-    digest = content_sha256(orders.Order.model_validate(document))
+    digest = content_sha256(Order.model_validate(document))
     hand.execute(
         "UPDATE vault.case_order SET order_document = %s, content_sha256 = %s WHERE case_id = %s",
         (Jsonb(document), digest, hand.ours),

@@ -192,7 +192,7 @@ class Tap:
         self._channel.queue_bind(self._queue, "amq.rabbitmq.trace", "publish.#")
 
     def drain(self):
-        found = {}
+        found: dict = {}
         while (got := self._channel.basic_get(self._queue, auto_ack=True))[0]:
             _, properties, body = got
             found[f"message {len(found)}"] = body + repr(properties.headers).encode()

@@ -91,8 +91,9 @@ def test_messages_sent_three_times_and_shuffled_have_one_effect_on_the_real_brok
     relay = Relay(
         region.rows, publishing, RelaySettings(name="relay", lanes=LANES, window=8, poll=0.2, lead=True)
     )
-    for each in (*leases, *workers, relay):
-        each.start()
+    starts = [each.start for each in leases] + [each.start for each in workers] + [relay.start]
+    for start in starts:
+        start()
     try:
         for number in range(CASES):
             drop(region, number)

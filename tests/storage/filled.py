@@ -107,6 +107,7 @@ def received(database: Database, clinic: str = "jiangshan", number: int = 1, **c
         family="dicom",
         priority=told.priority,
         network_version=1,
+        due_at=at,
     )
     return drops.accept(database, run, new)
 
