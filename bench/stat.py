@@ -145,8 +145,10 @@ def _waiting(house: Deployment) -> int:
 
 
 def _slides_open(house: Deployment) -> int:
+    """Slides that are received and not on a worklist yet."""
     found: int = house.one(
-        "SELECT count(*) FROM stage_run WHERE outcome IS NULL AND owner IS NOT NULL AND lane = 'slides.standard'"
+        "SELECT count(*) FROM cases WHERE family = 'slides'"
+        " AND state IN ('received', 'preprocessed', 'deidentified', 'routed')"
     )
     return found
 
