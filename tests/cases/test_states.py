@@ -59,7 +59,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "complete": "received>received rejected>rejected quarantined>quarantined",
         "received": "",
         "rejected": "",
-        "quarantined": "replayed>complete rejected>rejected",
+        "quarantined": "replayed>complete reopened>arriving rejected>rejected",
     },
 }
 
