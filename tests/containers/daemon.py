@@ -102,16 +102,20 @@ def _arguments(folder: Path) -> tuple[str, ...]:
 
 
 def _sweep() -> None:
-    """Take away the bridges, and the rules that name them, of a run that was killed before it could."""
+    """Take away the bridges, and the rules that name them, of a run that was killed before it could.
+
+    A bridge that carries something is of a run that lives, and is left alone.
+    """
     shown = subprocess.run(
         ["ip", "-json", "-4", "address"], capture_output=True, text=True, check=True
     ).stdout
-    for link in json.loads(shown):
-        if any(a["local"].startswith(ADDRESSES[:7]) for a in link["addr_info"]):
-            subprocess.run(["ip", "link", "delete", link["ifname"]], check=True)
+    ours = [a for a in json.loads(shown) if any(i["local"].startswith(ADDRESSES[:7]) for i in a["addr_info"])]
+    dead = [link["ifname"] for link in ours if "NO-CARRIER" in link["flags"]]
+    for bridge in dead:
+        subprocess.run(["ip", "link", "delete", bridge], check=True)
     for table in TABLES:
         for rule in _rules_of(table):
-            if rule.startswith("-A") and (ADDRESSES[:7] in rule or "br-" in rule):
+            if rule.startswith("-A") and set(rule.split()) & set(dead):
                 _iptables(table, "-D", *rule.split()[1:])
 
 

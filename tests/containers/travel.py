@@ -122,7 +122,7 @@ class Traveller:
         return self.clinic.get(f"/api/cases/{case_id}/report.pdf").raise_for_status().content
 
     def acknowledge(self, case_id: str) -> str:
-        self.clinic.post(f"/api/cases/{case_id}/acknowledge").raise_for_status()
+        self.clinic.post(f"/api/cases/{case_id}/acknowledge", json={}).raise_for_status()
         return self._state(case_id)
 
     def busy_bulk_worker(self) -> str:
