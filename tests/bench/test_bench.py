@@ -10,7 +10,7 @@ from bench.processes import MemoryWatch, cpu_seconds
 from bench.sizes import TINY
 from bench.table import BENCHMARKS
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.measurement
 
 
 @pytest.mark.timeout(600)
