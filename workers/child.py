@@ -7,19 +7,24 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+import signal
 import threading
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, ParamSpec, TypeVar
 
 from pebble import ProcessExpired, ProcessPool
 
-from cases.errors import Quarantine
+from cases.errors import Quarantine, Transient
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 MEMORY_LIMIT = 4 << 30
+# How a child ends that was asked to, with its whole process group (the fork server tells the signal without its sign):
+# no fault of what it read.
+_STOPPED = (signal.SIGTERM, -signal.SIGTERM)
 # Loaded once into the server that forks the children, so that a child starts in milliseconds.
 PRELOADED = ("workers.native", "imaging.slides.check", "imaging.slides.label", "imaging.slides.scanner")
 
@@ -45,19 +50,26 @@ class Child:
         return self.run_for(120.0, function, *args, **kwargs)
 
     def run_for(self, seconds: float, function: Callable[..., R], *args: Any, **kwargs: Any) -> R:
-        """Call `function` in a child; raises what it raised, or `Quarantine("read-limit")` if it had to be killed."""
-        future = self._started().schedule(function, args=list(args), kwargs=kwargs, timeout=seconds)
+        """Call `function` in a child; raises what it raised, or `Quarantine("read-limit")` if it had to be killed.
+
+        `Transient` if somebody stopped the child: an ordinary shutdown is no fault of what it read.
+        """
+        pool = self._started()
         try:
-            result: R = future.result()
+            result: R = pool.schedule(function, args=list(args), kwargs=kwargs, timeout=seconds).result()
             return result
         except FutureTimeout:
             raise Quarantine("read-limit", f"{function.__name__} took longer than {seconds:.0f} s") from None
+        except MemoryError:
+            raise Quarantine("read-limit", f"{function.__name__} wanted too much memory") from None
         except ProcessExpired as error:
+            if error.exitcode in _STOPPED:
+                raise Transient(f"the child was stopped while it did {function.__name__}") from None
             raise Quarantine(
                 "read-limit", f"{function.__name__} ended its process ({error.exitcode})"
             ) from None
-        except MemoryError:
-            raise Quarantine("read-limit", f"{function.__name__} wanted too much memory") from None
+        except CancelledError:
+            raise Transient(f"the child was closed before it did {function.__name__}") from None
 
     def _started(self) -> ProcessPool:
         with self._lock:
