@@ -112,7 +112,8 @@ def _sweep() -> None:
     ours = [a for a in json.loads(shown) if any(i["local"].startswith(ADDRESSES[:7]) for i in a["addr_info"])]
     dead = [link["ifname"] for link in ours if "NO-CARRIER" in link["flags"]]
     for bridge in dead:
-        subprocess.run(["ip", "link", "delete", bridge], check=True)
+        # one that is gone meanwhile was taken away by the daemon that made it
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True)
     for table in TABLES:
         for rule in _rules_of(table):
             if rule.startswith("-A") and set(rule.split()) & set(dead):

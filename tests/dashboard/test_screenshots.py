@@ -21,8 +21,10 @@ def pictured(page, name, folder, height=860):
     content = page.screenshot(animations="disabled")
     (folder / f"{name}.png").write_bytes(content)
     assert len(Image.open(io.BytesIO(content)).convert("L").getcolors() or range(256)) > 20
-    main = page.locator(".stMain")
-    assert main.evaluate("m => m.scrollWidth <= m.clientWidth"), f"{name} runs out at its side"
+    fits = "() => { const m = document.querySelector('.stMain'); return m.scrollWidth <= m.clientWidth; }"
+    page.wait_for_function(
+        fits, timeout=15_000
+    )  # it runs out at its side for good, or is still being laid out
 
 
 @pytest.fixture
