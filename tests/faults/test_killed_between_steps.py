@@ -20,7 +20,7 @@ AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 NUMBER, BLOCK, STAIN = "S26-01234", "A1", "HE"
 STAGES = [
     *(("ct", stage) for stage in ("receive", "preprocess", "deidentify", "route", "deliver", "return")),
-    ("slide", "deidentify"),
+    pytest.param("slide", "deidentify", marks=pytest.mark.exhaustive),
 ]
 
 
