@@ -20,7 +20,7 @@ from teledx.samples import orders, studies
 from teledx.samples.orders import SamplePatient
 from tests.imaging.dicom.samples import SHARED, all_files
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(900)]
 
 PATIENT = orders.PATIENTS[0]
 LARGEST = 1_000_000

@@ -107,7 +107,7 @@ def received(database: Database, clinic: str = "jiangshan", number: int = 1, **c
         family="dicom",
         priority=told.priority,
         network_version=1,
-        due_at=at,
+        due_at=at + timedelta(hours=4),
     )
     return drops.accept(database, run, new)
 
