@@ -54,6 +54,7 @@ class Region:
         self.rows = Database(database.region_url)
         self.rows.open()
         self._like = like
+        self._store = store
         self.prefix: str = like.prefix if like else f"t{next(COUNT)}-{secrets.token_hex(3)}-"
         self.s3 = S3(
             S3Settings(
@@ -90,7 +91,15 @@ class Region:
     def close(self) -> None:
         if self._like is None:
             self.child.close()
+            self._remove_buckets()
         self.rows.close()
+
+    def _remove_buckets(self) -> None:
+        """Each takes a volume of the store, and those are as many as the disk's free space gives."""
+        self._store.start()
+        for zone in self.zones:
+            self.s3.delete(zone, [found.key for found in self.s3.listing(zone, "")])
+            self._store.client().remove_bucket(self.s3.settings.bucket(zone))
 
     def with_limits(self, **changes: Any) -> None:
         self.parts = replace(self.parts, limits=replace(self.parts.limits, **changes))

@@ -33,6 +33,9 @@ from teledx.embedded.ports import GRPC_OFFSET, LOOPBACK, kept_ports
 from teledx.program import Program, answers_http
 
 MEMORY_LIMIT = "600MiB"  # without it Go takes 2.5 GB
+# Each bucket takes a volume for itself, and the server makes no more of them than free space divided by this. Its own
+# choice is 1024 on any larger disk: with 8 GB free the ninth bucket could not be written to.
+VOLUME_MEGABYTES = 128
 SHELL_SECONDS = 30
 SOCKETS = Path("/tmp")  # noqa: S108 -- where the server puts them, whatever TMPDIR says
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
@@ -196,6 +199,7 @@ def arguments(data: Path, ports: Ports, identities_file: Path) -> list[str]:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.telemetry=false",
+        f"-master.volumeSizeLimitMB={VOLUME_MEGABYTES}",
         "-s3.autoCreateBucket=false",
         "-s3.allowDeleteBucketNotEmpty=false",
         f"-s3.config={identities_file}",
