@@ -50,6 +50,20 @@ def check(network: Network) -> tuple[Problem, ...]:
     )  # fmt: skip
 
 
+def notices(network: Network) -> tuple[Problem, ...]:
+    """What hangs together, but does less than it says: not wrong, yet nobody should rely on it."""
+    return tuple(
+        Problem(
+            key=f"reading_policies[{i}].mode",
+            value="'double'",
+            wrong="such a case is read once: this release makes one work item for each case",
+            remedy="where two readings are needed, order the second one with the purpose second-opinion",
+        )
+        for i, policy in enumerate(network.reading_policies)
+        if policy.mode == "double"
+    )
+
+
 def _twice(network: Network) -> Iterator[Problem]:
     for name in _LISTS:
         seen: dict[str, int] = {}

@@ -89,7 +89,11 @@ def _report(here: Here, case: Json) -> None:
     if case["state"] == "returned":
         st.caption(here.t("report.ack.hint", name=here.named(here.me)))
         if st.button(here.t("report.ack"), type="primary", icon=":material/check:"):
-            act(here, lambda: here.gateway.acknowledge(case["case_id"]), here.t("report.acked"))
+            act(
+                here,
+                lambda: here.gateway.acknowledge(case["case_id"], report["version"]),
+                here.t("report.acked"),
+            )
             st.rerun()
 
 

@@ -78,8 +78,10 @@ class Gateway:
     def report_fhir(self, case_id: str) -> bytes:
         return self._bytes(_at("cases", case_id, "report.json"))
 
-    def acknowledge(self, case_id: str) -> Json:
-        return self._json("POST", _at("cases", case_id, "acknowledge"), json={})
+    def acknowledge(self, case_id: str, report_version: int) -> Json:
+        return self._json(
+            "POST", _at("cases", case_id, "acknowledge"), json={"report_version": report_version}
+        )
 
     def cancel(self, case_id: str, why: str) -> Json:
         return self._json("POST", _at("cases", case_id, "cancel"), json={"why": why})

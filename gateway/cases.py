@@ -6,7 +6,7 @@ import hashlib
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cases.documents import Preprocessed, Returned, StoredObject
 from gateway import words
@@ -27,6 +27,7 @@ from gateway.signin import Caller, Signed
 from storage import audit, cases, listing, readings, signing
 from storage.cases import Case, UnknownCase
 from storage.database import Connection
+from storage.signing import Report
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 # States in which the report at hand is the newest that was signed.
@@ -41,9 +42,13 @@ class Why(BaseModel):
 
 
 class Acknowledge(BaseModel):
-    """Nothing: who is signed in acknowledges."""
+    """Who is signed in acknowledges; with `report_version`, that version and no other."""
 
     model_config = ConfigDict(extra="forbid")
+
+    report_version: int | None = Field(
+        None, ge=1, description="the version that was read; refused if another one stands"
+    )
 
 
 def list_cases(
@@ -126,10 +131,21 @@ def acknowledge(asking: Signed, case_id: str, body: Acknowledge) -> CaseState:
     """Acknowledge the report by name: whoever is signed in has seen it. Doing it twice is doing it once."""
     with asking.transaction() as connection:
         case = _requested(asking, asking.case(connection, case_id, "report.acknowledge", lock=True))
+        _require_version(signing.current(connection, case_id), body.report_version)
         if case.state != "acknowledged":
             case = cases.move(connection, case_id, "acknowledged", actor=asking.who.account)
             asking.audit(connection, "report.acknowledge", case_id)
     return CaseState(case_id=case_id, state=case.state)
+
+
+def _require_version(standing: Report | None, read: int | None) -> None:
+    if standing is not None and read is not None and standing.version != read:
+        raise Refusal(
+            409,
+            "report-changed",
+            f"Version {read} was read, and version {standing.version} stands.",
+            "Read the report again, then acknowledge it.",
+        )
 
 
 def cancel(asking: Signed, case_id: str, body: Why) -> CaseState:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from cases.network import Network, load
+from cases.network_errors import NetworkInvalid, Problem
+from cases.states import CASE_ENDED
 from storage.database import Connection, Database
 
 
@@ -30,8 +32,14 @@ class NetworkRows:
 
 
 def apply(connection: Connection, text: str, by: str) -> tuple[int, bool]:
-    """Validate and keep `text` as the version in force; returns (version, is it new). Raises `NetworkInvalid`."""
+    """Validate and keep `text` as the version in force; returns (version, is it new).
+
+    Raises `NetworkInvalid`, also when it leaves out what an open case still needs.
+    """
     network = load(text)
+    connection.execute("LOCK TABLE network_version IN EXCLUSIVE MODE")  # one change after the other
+    if problems := _left_out(connection, network):
+        raise NetworkInvalid(problems)
     row = connection.execute(
         "SELECT version, digest FROM network_version ORDER BY version DESC LIMIT 1"
     ).fetchone()
@@ -43,3 +51,35 @@ def apply(connection: Connection, text: str, by: str) -> tuple[int, bool]:
     ).fetchone()
     assert added is not None, "INSERT RETURNING gives a row"
     return added["version"], True
+
+
+# What an open case names: the list of the network file in which it stands, and the case's column.
+_NEEDED = (
+    ("organisations", "clinic"),
+    ("organisations", "scanning_site"),
+    ("services", "service"),
+    ("partners", "partner"),
+)
+
+
+def _left_out(connection: Connection, network: Network) -> tuple[Problem, ...]:
+    """What open cases need and `network` does not have any more: they would never come to their end."""
+    found = []
+    for name, column in _NEEDED:
+        rows = connection.execute(
+            f"SELECT {column} AS id, count(*) AS cases FROM cases"  # noqa: S608 -- columns of the table above
+            f" WHERE {column} IS NOT NULL AND NOT state = ANY(%s) GROUP BY 1 ORDER BY 1",
+            (list(CASE_ENDED),),
+        ).fetchall()
+        known = {row.id for row in getattr(network, name)}
+        found += [
+            Problem(
+                key=name,
+                value=None,
+                wrong=f"'{row['id']}' is left out, and {row['cases']} open cases name it ({column})",
+                remedy="keep it until they have ended; a partner with accepting = false gets no new ones",
+            )
+            for row in rows
+            if row["id"] not in known
+        ]
+    return tuple(found)

@@ -213,8 +213,8 @@ def _add_version(
 ) -> None:
     connection.execute(
         "INSERT INTO report_version"
-        " (report_id, version, partner, status, body, body_sha256, why, signed_by, work_item_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        " (report_id, version, partner, status, body, body_sha256, why, signed_by, work_item_id, network_version)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, (SELECT max(version) FROM network_version))",
         (
             report_id,
             version,

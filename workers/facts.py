@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from cases.milestones import Milestone
-from cases.network import Network
+from cases.network import Account, Network, load
 from cases.routing import Load
 from storage.cases import Case
 from storage.database import Connection
@@ -25,14 +25,14 @@ class Earlier:
 
 @dataclass(frozen=True, kw_only=True)
 class SignedReport:
-    """The newest version of the case's report, as signed on the partner's side."""
+    """The newest version of the case's report, as signed on the partner's side; its signer as known on that day."""
 
     report_id: str
     version: int
     status: str
     body: dict[str, Any]
     body_sha256: str
-    signed_by: str
+    signer: Account
     signed_at: datetime
     partner: str
     why: str
@@ -121,8 +121,10 @@ def route_facts(connection: Connection, case: Case, network: Network) -> RouteFa
 def signed_report(connection: Connection, case: Case, network: Network) -> SignedReport | None:
     """The newest signed version of the report, None if there is none."""
     row = connection.execute(
-        "SELECT v.*, r.id AS the_report, o.content_sha256 FROM report r"
+        "SELECT v.*, r.id AS the_report, o.content_sha256, n.document AS older_network FROM report r"
         " JOIN report_version v ON v.report_id = r.id AND v.version = r.version"
+        " LEFT JOIN network_version n ON n.version = v.network_version"
+        "   AND n.version < (SELECT max(version) FROM network_version)"
         " JOIN vault.case_order o ON o.case_id = r.case_id"
         " WHERE r.case_id = %s AND r.status <> 'cancelled'",
         (case.id,),
@@ -138,7 +140,7 @@ def signed_report(connection: Connection, case: Case, network: Network) -> Signe
         status=row["status"],
         body=row["body"],
         body_sha256=row["body_sha256"],
-        signed_by=row["signed_by"],
+        signer=(load(row["older_network"]) if row["older_network"] else network).account(row["signed_by"]),
         signed_at=row["signed_at"],
         partner=row["partner"],
         why=row["why"],

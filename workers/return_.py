@@ -201,10 +201,9 @@ def _organisation(network: Network, organisation_id: str) -> Organisation:
 
 
 def _signer(network: Network, signed: SignedReport) -> Signer:
-    account = network.account(signed.signed_by)
     return Signer(
-        account=account.id,
-        name=account.name_zh,
-        licence=account.licence or "",
+        account=signed.signer.id,
+        name=signed.signer.name_zh,
+        licence=signed.signer.licence or "",
         organisation=_organisation(network, signed.partner),
     )

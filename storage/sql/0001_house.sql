@@ -191,6 +191,7 @@ CREATE TABLE report_version (
     why           text NOT NULL DEFAULT '',
     signed_by     text NOT NULL,
     signed_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    network_version bigint NOT NULL REFERENCES network_version, -- in force then: who the signer was
     work_item_id  uuid REFERENCES work_item,
     PRIMARY KEY (report_id, version)
 );

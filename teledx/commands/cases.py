@@ -81,10 +81,16 @@ def fetch(
     session.out.answer({"case_id": case, "report": report}, lambda out: _report(out, report))
 
 
-def acknowledge(session: Session, case: CaseArgument) -> None:
+def acknowledge(
+    session: Session,
+    case: CaseArgument,
+    version: Annotated[
+        int | None, typer.Option(min=1, help="The report's version that you read; refused if another stands.")
+    ] = None,
+) -> None:
     """Acknowledge a report by your own name: you have read it. This ends the case."""
     with session.region() as gateway:
-        answer = gateway.post(at("cases", case, "acknowledge"))
+        answer = gateway.post(at("cases", case, "acknowledge"), {"report_version": version})
     session.out.answer(answer, f"{case} is acknowledged.")
 
 
@@ -279,7 +285,7 @@ COMMANDS = (
         run=acknowledge,
         panel="Clinics",
         signed_in=True,
-        examples=("teledx acknowledge K7QX-3M9D",),
+        examples=("teledx acknowledge K7QX-3M9D", "teledx acknowledge K7QX-3M9D --version 2"),
     ),
     Command(
         words="cancel",

@@ -17,9 +17,10 @@ FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The network 
 def check(session: Session, file: FileArgument) -> None:
     """Say everything that is wrong with a network file, each by its key, its value and what to do about it.
 
-    It asks no server. Exit code 1 if anything is wrong.
+    It asks no server. Exit code 1 if anything is wrong; a notice is not.
     """
     from cases.network import load
+    from cases.network_check import notices
 
     network = load(file.read_text("utf-8"))
     counts = {
@@ -35,8 +36,10 @@ def check(session: Session, file: FileArgument) -> None:
         )
     }
     said = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())
-    value = {"name": network.name, "digest": network.digest, **counts}
-    session.out.answer(value, f"{network.name}: {said}. It hangs together.")
+    told = [str(notice) for notice in notices(network)]
+    value = {"name": network.name, "digest": network.digest, **counts, "notices": told}
+    lines = [f"{network.name}: {said}. It hangs together.", *(f"Note: {notice}" for notice in told)]
+    session.out.answer(value, "\n".join(lines))
 
 
 def apply(

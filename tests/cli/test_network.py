@@ -34,6 +34,17 @@ def test_the_sample_hangs_together(teledx, file):
     assert (answer.json["partners"], answer.json["name"]) == (3, "Yinzhou remote diagnosis network")
 
 
+def test_a_policy_that_is_not_carried_out_yet_is_told(teledx, file):
+    file.write_text(SAMPLE, "utf-8")
+    said = teledx("network", "check", file, "--json").json["notices"]
+    assert [s.partition(":")[0] for s in said] == [
+        "reading_policies[1].mode = 'double'",
+        "reading_policies[2].mode = 'double'",
+    ]
+    file.write_text(SAMPLE.replace('mode = "double"', 'mode = "primary"'), "utf-8")
+    assert teledx("network", "check", file, "--json").json["notices"] == []
+
+
 @pytest.mark.parametrize(("breaking", "where", "words"), BROKEN)
 def test_a_broken_file_is_told_by_key_value_and_remedy(teledx, file, breaking, where, words):
     file.write_text(breaking(SAMPLE), "utf-8")

@@ -148,6 +148,15 @@ def test_a_named_person_acknowledges_once(with_report, region, at_region):
     assert [e["by"] for e in entries] == ["chen"]
 
 
+def test_only_the_version_that_was_read_is_acknowledged(with_report, region, at_region):
+    chen = at_region("chen")
+    here = f"/api/cases/{with_report}/acknowledge"
+    refused = chen.post(here, json={"report_version": 2})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "report-changed")
+    assert line_of(chen, with_report)["state"] == "returned"
+    assert chen.post(here, json={"report_version": 1}).json()["state"] == "acknowledged"
+
+
 def test_a_report_that_is_not_there_cannot_be_acknowledged(region, at_region):
     refused = at_region("chen").post(f"/api/cases/{delivered(region)}/acknowledge", json={})
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not-possible")

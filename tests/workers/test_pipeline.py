@@ -11,9 +11,10 @@ import pydicom
 import pytest
 
 from cases.documents import ReportBody
-from storage import readings, signing
+from storage import network, readings, signing
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
+from tests.region import sample_network
 
 PATIENT = orders.PATIENTS[0]
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -29,12 +30,13 @@ def drop_ct(region, slices=6, clinic="jiangshan", **changes):
     return files
 
 
-def sign(region, reader="lin"):
+def sign(region, reader="lin", *, meanwhile=lambda: None):
     item = region.one("SELECT id FROM work_item WHERE state = 'SCHEDULED'")
     with region.rows.transaction() as connection:
         readings.claim(connection, item["id"], reader)
     with region.rows.transaction() as connection:
         signing.sign(connection, item["id"], reader, BODY)
+    meanwhile()
     region.settle()
 
 
@@ -42,6 +44,14 @@ def at_partner(region, bucket, suffix):
     return {
         f.key: region.s3.get(bucket, f.key) for f in region.s3.listing(bucket, "") if f.key.endswith(suffix)
     }
+
+
+def printed_report(region, pdftotext, folder) -> str:
+    """The text of the one report that was returned."""
+    (paper,) = [f.key for f in region.s3.listing("reports", "") if f.key.endswith(".pdf")]
+    printed = folder / "report.pdf"
+    printed.write_bytes(region.s3.get("reports", paper))
+    return subprocess.run([pdftotext, printed, "-"], capture_output=True, text=True, check=True).stdout
 
 
 def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_real_name(
@@ -62,14 +72,23 @@ def test_a_ct_case_reaches_the_reader_without_identity_and_returns_under_the_rea
             assert value.encode("gb18030") not in content
     sign(region)
     assert region.one("SELECT state FROM cases")["state"] == "returned"
-    (paper,) = [f.key for f in region.s3.listing("reports", "") if f.key.endswith(".pdf")]
-    printed = tmp_path / "report.pdf"
-    printed.write_bytes(region.s3.get("reports", paper))
-    text = subprocess.run([pdftotext, printed, "-"], capture_output=True, text=True, check=True).stdout
+    text = printed_report(region, pdftotext, tmp_path)
     assert PATIENT.name in text
     assert "未见明显异常" in text
     (resource,) = [f.key for f in region.s3.listing("reports", "") if f.key.endswith(".json")]
     assert json.loads(region.s3.get("reports", resource))["resourceType"] in ("DiagnosticReport", "Bundle")
+
+
+def test_a_report_names_its_signer_as_known_on_the_day_of_signing(region, pdftotext, tmp_path):
+    def leave():
+        text = sample_network().replace('id = "lin"', 'id = "somebody-else"').replace("林浩", "别人")
+        with region.rows.transaction() as connection:
+            assert network.apply(connection, text, "operator")[1]
+
+    drop_ct(region, 1)
+    sign(region, meanwhile=leave)
+    assert region.one("SELECT state FROM cases")["state"] == "returned"
+    assert "林浩" in printed_report(region, pdftotext, tmp_path)
 
 
 def test_a_slide_reaches_the_reader_without_label_and_returns(region, tmp_path):
