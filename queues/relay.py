@@ -83,7 +83,8 @@ class Relay:
 
     def _relay_while_connected(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         while not self._stop.is_set():
-            while self.relay_once():
+            connection.execute("SELECT 1")  # we live: see Database.listening
+            if self.relay_once():
                 continue
             for _ in connection.notifies(timeout=self._settings.poll, stop_after=1):
                 continue

@@ -110,9 +110,11 @@ class Timers:
             for duty, payload in agenda.due():
                 started = time.monotonic()
                 self._do(duty, payload)
+                _say_alive(connection)
                 agenda.done(duty, payload, time.monotonic() - started)
             for notice in connection.notifies(timeout=agenda.rest(), stop_after=1):
                 agenda.hear(notice.channel, notice.payload)
+            _say_alive(connection)
 
     def _do(self, duty: Duty, payload: str) -> None:
         try:
@@ -125,6 +127,11 @@ class Timers:
                 duty=duty.name,
                 error=_where(error),
             )
+
+
+def _say_alive(connection: psycopg.Connection[tuple[object, ...]]) -> None:
+    """Keep the session, and with it the lead: see `Database.listening`."""
+    connection.execute("SELECT 1")
 
 
 def _where(error: BaseException) -> str:

@@ -25,6 +25,10 @@ _AWAY = (
 )
 
 
+# Seconds without a question after which the server ends a session that listens.
+LISTENER_SILENCE = 20
+
+
 class Database:
     """One role's door to the database. Every unit of work is one `transaction()`."""
 
@@ -73,7 +77,11 @@ class Database:
 
     @contextmanager
     def listening(self, channel: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
-        """A connection of its own, outside the pool, that hears NOTIFY on `channel`."""
+        """A connection of its own, outside the pool, that hears NOTIFY on `channel`.
+
+        The server ends it when nothing was asked for `LISTENER_SILENCE` seconds: a process that was stopped, and whose
+        kernel still answers for it, must not lead for ever. Who listens asks something more often than that.
+        """
         # A leader whose machine vanished must lose its lock: the server asks after us, and so do we after the server.
         asked = {"idle": 5, "interval": 2, "count": 3}
         options = " ".join(f"-c tcp_keepalives_{name}={value}" for name, value in asked.items())
@@ -84,7 +92,7 @@ class Database:
             keepalives_idle=5,
             keepalives_interval=2,
             keepalives_count=3,
-            options=f"{options} -c tcp_user_timeout=15000",
+            options=f"{options} -c tcp_user_timeout=15000 -c idle_session_timeout={LISTENER_SILENCE * 1000}",
         )
         try:
             connection.execute(psycopg.sql.SQL("LISTEN {}").format(psycopg.sql.Identifier(channel)))

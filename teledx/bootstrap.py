@@ -38,10 +38,20 @@ if TYPE_CHECKING:
 REGION_ZONES = ("inbox", "identified", "quarantine", "deidentified", "reports")
 
 
+class Wordless(logging.Formatter):
+    """Level, logger and kind of exception: what a library says in words, or in an exception's, may name a patient."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        kind = record.exc_info[0] if record.exc_info else None
+        return f"{record.levelname} {record.name}{f' {kind.__name__}' if kind else ''}"
+
+
 def logging_to_stderr(settings: Settings) -> None:
     """Static event names with keyword fields, one line each; the standard library's loggers are kept to warnings."""
     level = getattr(logging, settings.log_level.upper())
-    logging.basicConfig(level=max(level, logging.WARNING), stream=sys.stderr, format="%(levelname)s %(name)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Wordless())
+    logging.basicConfig(level=max(level, logging.WARNING), handlers=[handler])
     render: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if settings.log_format == "json"

@@ -18,8 +18,10 @@ from pathlib import Path
 import dramatiq
 import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.errors import BrokerConnectionError
 
 from cases.stages import BULK_GROUPS, EXPRESS_GROUPS, LANES
+from queues.broker import declare
 from queues.relay import Relay, RelaySettings
 from queues.timers import Timers
 from teledx import bootstrap
@@ -51,13 +53,15 @@ ROLES: dict[str, Role] = {
 }
 # Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
 STUCK = 75
+# Seconds between two looks for a broker that is away when the worker starts.
+BROKER_PATIENCE = 2.0
 
 
 class WorkerProcess:
     """One worker process, started and stopped; `run` does both around waiting for a signal."""
 
     def __init__(self, parts: Parts, broker: dramatiq.Broker, settings: Settings, role: str) -> None:
-        lanes = ROLES[role].lanes
+        self._lanes = lanes = ROLES[role].lanes
         self.owner = f"{socket.gethostname()}:{role}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.leases = Leases(parts.database, parts.limits.heartbeat)
         actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
@@ -74,13 +78,29 @@ class WorkerProcess:
         self._timers = Timers(parts.database, bootstrap.duties(parts, settings))
         self._stop = threading.Event()
 
-    def start(self) -> None:
+    def start(self) -> bool:
+        """Begin to work once the broker is there; False if told to stop before it came."""
+        if not self._declared():
+            return False
         self.leases.start()
         for worker in self._workers:
             worker.start()
         self._relay.start()
         self._timers.start()
         log.info("worker_started", owner=self.owner)
+        return True
+
+    def _declared(self) -> bool:
+        """Declare the lanes' queues, waiting for a broker that is away; False if told to stop before it came."""
+        while not self._stop.is_set():
+            try:
+                declare(self._broker, self._lanes)
+            except BrokerConnectionError as error:
+                log.warning("broker_away", error=type(error.__cause__ or error.args[0]).__name__)
+                self._stop.wait(BROKER_PATIENCE)
+            else:
+                return True
+        return False
 
     def stop(self) -> None:
         """Stop taking work, let what runs end, and let go of everything."""
@@ -89,6 +109,9 @@ class WorkerProcess:
         for worker in self._workers:
             worker.stop(timeout=30_000)
         self.leases.stop()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._parts.child.close()
         self._broker.close()
         self._parts.database.close()
@@ -101,7 +124,9 @@ class WorkerProcess:
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        self.start()
+        if not self.start():
+            self._let_go()
+            return 0
         alive = self._parts.scratch / "alive"
         alive.parent.mkdir(parents=True, exist_ok=True)
         while not self._stop.wait(1.0):

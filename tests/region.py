@@ -13,6 +13,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from minio.error import S3Error
+
 from cases.order import Order
 from cases.stages import LANES
 from storage import network, runs
@@ -99,7 +101,11 @@ class Region:
         self._store.start()
         for zone in self.zones:
             self.s3.delete(zone, [found.key for found in self.s3.listing(zone, "")])
-            self._store.client().remove_bucket(self.s3.settings.bucket(zone))
+            try:
+                self._store.client().remove_bucket(self.s3.settings.bucket(zone))
+            except S3Error as error:
+                if error.code != "BucketNotEmpty":  # an empty folder may stay behind for a while
+                    raise
 
     def with_limits(self, **changes: Any) -> None:
         self.parts = replace(self.parts, limits=replace(self.parts.limits, **changes))

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 
 import dramatiq
 
-from queues.broker import ACTOR, declare, queue_of
+from queues.broker import ACTOR, queue_of
 from workers.stage import Runner
 
 
 def register(broker: dramatiq.Broker, runner: Runner, lanes: Sequence[str]) -> None:
-    """Declare the lanes' queues and register the one actor that all messages name."""
+    """Register the one actor that all messages name; the caller declares the lanes' queues."""
 
     def run_stage(case_id: str, stage: str, case_version: int) -> None:
         runner.run(case_id, stage, case_version)
 
     dramatiq.actor(actor_name=ACTOR, queue_name=queue_of(lanes[0]), broker=broker)(run_stage)
-    declare(broker, lanes)
 
 
 def worker(broker: dramatiq.Broker, lanes: Sequence[str], threads: int) -> dramatiq.Worker:

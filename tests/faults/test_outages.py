@@ -78,6 +78,11 @@ class Network:
             assert process.running(), f"{process.program.name} ended by itself"
 
 
+def says(process, words):
+    """Return when it has logged these words."""
+    until(lambda: words in process.log.read_text(), seconds=60, what=f"{words} in {process.log}")
+
+
 @pytest.fixture(scope="module")
 def network(postgres, object_store, rabbitmq, leash, tmp_path_factory):
     folder = tmp_path_factory.mktemp("outages")
@@ -85,7 +90,7 @@ def network(postgres, object_store, rabbitmq, leash, tmp_path_factory):
     region = Region(database, object_store, folder / "scratch")
     fleet = Fleet(region, folder, leash, broker_url=rabbitmq.url)
     for name in ("one", "two"):
-        fleet.worker(name)
+        says(fleet.worker(name), "worker_started")
     yield Network(region, fleet)
     fleet.close()
     region.close()
@@ -107,6 +112,24 @@ def test_a_broker_that_is_killed_and_restarted_loses_and_doubles_no_case(network
     network.check()
 
 
+def test_a_worker_that_starts_while_the_broker_is_away_waits_for_it(network, rabbitmq):
+    rabbitmq.kill()
+    late, unwanted = (network.fleet.worker(name) for name in ("late", "unwanted"))
+    for process in (late, unwanted):
+        says(process, "broker_away")
+    unwanted.stop()
+    network.drop(1)
+    rabbitmq.start()
+    says(late, "worker_started")
+    network.fleet.settle(count=network.dropped)
+    late.stop()
+    for process in (late, unwanted):
+        network.fleet.processes.remove(process)
+        assert "Traceback" not in process.log.read_text()
+    assert "worker_started" not in unwanted.log.read_text()
+    network.check()
+
+
 @pytest.mark.parametrize("component", ["postgres", "object_store"])
 def test_a_server_away_for_ten_seconds_sets_no_case_aside(network, component, request):
     server = request.getfixturevalue(component)
@@ -118,10 +141,11 @@ def test_a_server_away_for_ten_seconds_sets_no_case_aside(network, component, re
     network.check()
 
 
-def test_a_worker_that_hangs_is_replaced_and_what_it_does_afterwards_is_refused(network):
+@pytest.mark.parametrize("number", [0, 1])  # one of the two leads the relay and the duties
+def test_a_worker_that_hangs_is_replaced_and_what_it_does_afterwards_is_refused(network, number):
     network.drop()
     network.until_flowing()
-    hung = network.fleet.processes[0]
+    hung = network.fleet.processes[number]
     for pid in hung.members:
         os.kill(pid, signal.SIGSTOP)
     try:

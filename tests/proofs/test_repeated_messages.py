@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from cases.stages import LANES
-from queues.broker import LaneBroker
+from queues.broker import LaneBroker, declare
 from queues.relay import Relay, RelaySettings
 from storage import runs
 from teledx.samples import orders, studies
@@ -86,6 +86,7 @@ def test_messages_sent_three_times_and_shuffled_have_one_effect_on_the_real_brok
         actors.register(
             broker, Counting(parts=region.parts, leases=leases[-1], owner=f"worker-{number}"), LANES
         )
+        declare(broker, LANES)
         workers.append(actors.worker(broker, LANES, 2))
     publishing = Repeating(rabbitmq.url)
     relay = Relay(
