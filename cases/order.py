@@ -5,6 +5,7 @@ Its JSON Schema is generated from these models into `docs/order.schema.json`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Annotated, Literal
@@ -19,8 +20,18 @@ from pydantic import (
     model_validator,
 )
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+from cases.texts import in_lines, in_one_line, is_control
+
+
+def _text(
+    check: Callable[[str], str], shortest: int, longest: int
+) -> tuple[StringConstraints, AfterValidator]:
+    bounds = StringConstraints(strip_whitespace=True, min_length=shortest, max_length=longest)
+    return bounds, AfterValidator(check)
+
+
+Name = Annotated[str, *_text(in_one_line, 1, 200)]
+Text = Annotated[str, *_text(in_lines, 1, 4000)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Sex = Literal["male", "female", "other", "unknown"]
 Side = Literal["left", "right", "both", "none"]
@@ -32,7 +43,7 @@ def _plain_path(name: str) -> str:
     parts = name.split("/")
     if name.startswith("/") or "\\" in name or any(p in ("", ".", "..") for p in parts):
         raise ValueError("a file name is a relative path without '..', '//' or backslashes")
-    if any(ord(c) < 32 or ord(c) == 127 for c in name):
+    if any(is_control(c) for c in name):
         raise ValueError("a file name holds no control characters or line breaks")
     return name
 
@@ -117,7 +128,7 @@ class Callback(_Part):
     """Whom the reader rings up."""
 
     name: Name
-    phone: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3, max_length=40)]
+    phone: Annotated[str, *_text(in_one_line, 3, 40)]
 
 
 class FileLine(_Part):
@@ -132,15 +143,15 @@ class Order(_Part):
     """A whole order. `clinical_question` may be empty here: preprocess then gives advice instead of a schema error."""
 
     version: Literal["1"] = "1"
-    accession_number: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=64)]
+    accession_number: Annotated[str, *_text(in_one_line, 1, 64)]
     service: Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{2,40}$")]
     priority: Priority
     purpose: Purpose
     procedure: Coded
     body_site: Coded
     side: Side
-    clinical_question: Annotated[str, StringConstraints(strip_whitespace=True, max_length=4000)]
-    history: Annotated[str, StringConstraints(max_length=8000)] = ""
+    clinical_question: Annotated[str, *_text(in_lines, 0, 4000)]
+    history: Annotated[str, *_text(in_lines, 0, 8000)] = ""
     allergies: tuple[Text, ...] = ()
     earlier_accession_numbers: tuple[Name, ...] = ()
     requesting_doctor: Name

@@ -6,9 +6,10 @@ import hashlib
 from typing import Annotated, Any
 
 from fastapi import Query, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from cases.documents import Preprocessed, Returned, StoredObject
+from cases.texts import in_lines
 from gateway import words
 from gateway.refusals import Refusal
 from gateway.routes import Route
@@ -29,7 +30,9 @@ from storage.cases import Case, UnknownCase
 from storage.database import Connection
 from storage.signing import Report
 
-Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000), AfterValidator(in_lines)
+]
 # States in which the report at hand is the newest that was signed.
 _FETCHABLE = ("returned", "acknowledged")
 

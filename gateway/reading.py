@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from cases.documents import Brief, ReportBody
+from cases.texts import in_lines, in_one_line
 from gateway import words
 from gateway.cases import Why
 from gateway.reading_shapes import (
@@ -34,7 +35,9 @@ from storage.readings import UnknownWorkItem
 from storage.signing import Report
 from storage.worklist import Listed
 
-Long = Annotated[str, StringConstraints(max_length=50_000)]
+Long = Annotated[str, StringConstraints(max_length=50_000), AfterValidator(in_lines)]
+CodeValue = Annotated[str, StringConstraints(max_length=64), AfterValidator(in_one_line)]
+CodeMeaning = Annotated[str, StringConstraints(max_length=400), AfterValidator(in_one_line)]
 State = Literal["SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED", "open"]
 
 
@@ -44,9 +47,7 @@ class Typed(ReportBody):
     findings: Long
     conclusion: Long
     recommendation: Long = ""
-    codes: tuple[tuple[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=400)]], ...] = (
-        Field((), max_length=100)
-    )
+    codes: tuple[tuple[CodeValue, CodeMeaning], ...] = Field((), max_length=100)
 
     def body(self) -> ReportBody:
         return ReportBody.model_validate(self.model_dump())

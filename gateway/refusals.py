@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from cases.errors import NotAllowed, TeledxError, Transient
 from storage.accounts import UnknownToken
 from storage.cases import UnknownCase
+from storage.database import NotStorable
 from storage.readings import HeldByAnother, UnknownWorkItem
 from storage.s3 import Absent
 from storage.signing import UnknownReport
@@ -53,6 +54,7 @@ _ROWS: tuple[tuple[type[Exception], int, str, str, str], ...] = (
     (Absent, 404, "not-found", "The file is not there.", "Look again; it may have been replaced or cleared away."),
     (HeldByAnother, 409, "held-by-another", "Another reader holds this work item.", "Choose another one."),
     (NotAllowed, 409, "not-possible", "", "Look at its state again; it may have moved on."),
+    (NotStorable, 422, "invalid", "A value holds characters that cannot be kept.", "Leave out control characters."),
     (Transient, 503, "away", "Something that this needs is away.", "Try again in a few seconds."),
 )  # fmt: skip
 ANSWERS: dict[type[Exception], Answer] = {

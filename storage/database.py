@@ -10,7 +10,7 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from cases.errors import Transient
+from cases.errors import TeledxError, Transient
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -27,6 +27,10 @@ _AWAY = (
 
 # Seconds without a question after which the server ends a session that listens.
 LISTENER_SILENCE = 20
+
+
+class NotStorable(TeledxError):
+    """A value that no column takes, such as a text with a NUL; it is not repeated, for it may name a patient."""
 
 
 class Database:
@@ -46,7 +50,7 @@ class Database:
                 "keepalives_idle": 5,
                 "keepalives_interval": 2,
                 "keepalives_count": 3,
-                "options": "-c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+                "options": "-c timezone=UTC -c statement_timeout=30000 -c idle_in_transaction_session_timeout=20000",
             },
             connection_class=psycopg.Connection[Row],
             open=False,
@@ -74,6 +78,8 @@ class Database:
                 yield connection
         except _AWAY as error:
             raise Transient(f"the database is away ({type(error).__name__})") from error
+        except psycopg.DataError as error:
+            raise NotStorable(f"a value cannot be kept ({type(error).__name__})") from None
 
     @contextmanager
     def listening(self, channel: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:

@@ -135,6 +135,10 @@ def test_all_missing_parts_are_named_at_once() -> None:
         ),
         (lambda o: o["files"].append({"name": "a\nb", "size": 1, "sha256": SHA}), "no control characters"),
         (lambda o: o["files"][0].update(size=-1), "files.0.size"),
+        (lambda o: o["patient"].update(name="王\0秀英"), "patient.name: it is one line"),
+        (lambda o: o["patient"].update(name="王\n秀英"), "patient.name: it is one line"),
+        (lambda o: o.update(accession_number="A\x1b1"), "accession_number: it is one line"),
+        (lambda o: o.update(clinical_question="占位\0?"), "clinical_question: a text holds no control"),
         (lambda o: o["files"][0].update(sha256="abc"), "files.0.sha256"),
         (lambda o: o.update(priority="now"), "priority: must be 'stat', 'urgent' or 'routine'"),
         (lambda o: o.update(service="CT Scan"), "service: is not written as it must be"),
@@ -176,6 +180,11 @@ def test_an_empty_question_is_no_schema_error_because_the_clinic_is_given_advice
         ).clinical_question
         == ""
     )
+
+
+def test_a_text_may_have_lines() -> None:
+    order = edited(lambda o: o.update(clinical_question="一、占位?\r\n二、\t炎症?"))
+    assert Order.model_validate(order).clinical_question == "一、占位?\r\n二、\t炎症?"
 
 
 def test_text_is_taken_without_the_blanks_around_it() -> None:

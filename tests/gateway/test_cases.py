@@ -162,6 +162,12 @@ def test_a_report_that_is_not_there_cannot_be_acknowledged(region, at_region):
     assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not-possible")
 
 
+@pytest.mark.parametrize("address", ["/api/cases?service=%00", "/api/cases/%00", "/api/audit?account=%00"])
+def test_an_address_with_a_character_that_cannot_be_kept_is_refused(region, at_region, address):
+    refused = at_region("yu" if "audit" in address else "chen").get(address)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (422, "invalid")
+
+
 def test_withdrawing_a_case_takes_it_from_its_reader_and_keeps_the_words_in_the_vault(region, at_region):
     case_id = delivered(region)
     with region.transaction() as connection:

@@ -89,6 +89,17 @@ def test_an_empty_report_cannot_be_signed(region, at_partner):
     assert refused.json()["problems"] == ["findings: is empty", "conclusion: is empty"]
 
 
+def test_a_report_with_control_characters_is_refused_by_its_part(region, at_partner):
+    delivered(region)
+    lin = at_partner("lin")
+    item = the_item(lin)
+    lin.post(url(item, "/claim")).raise_for_status()
+    refused = lin.post(url(item, "/sign"), json={"body": {"findings": "a\0b", "conclusion": "c\nd"}})
+    assert refused.status_code == 422
+    (problem,) = refused.json()["problems"]
+    assert problem.startswith("body.findings: a text holds no control characters")
+
+
 def test_stat_stands_first_and_then_what_is_due_first(region, at_partner):
     late = delivered(region, number=1)
     stat = delivered(region, number=2, priority="stat")
