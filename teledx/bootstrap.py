@@ -96,7 +96,7 @@ def worker_parts(settings: Settings) -> Parts:
     """Everything that stages run on."""
     settings.needed("keyring")
     assert settings.keyring is not None, "checked in the line above"
-    rows = database(settings, pool_size=settings.worker_threads + 6)
+    rows = database(settings, pool_size=3 * settings.worker_threads + 6)
     scratch = settings.scratch / f"{socket.gethostname()}"
     return Parts(
         database=rows,

@@ -51,7 +51,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="bearer token that /metrics asks for; empty: it is open"
     )
     scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
-    worker_threads: int = Field(2, ge=1, le=64, description="stages that a worker process runs at once")
+    worker_threads: int = Field(
+        2, ge=1, le=64, description="stages of one lane that a worker process runs at once"
+    )
     relay_window: int = Field(8, ge=1, le=1000, description="runs in flight in one lane")
     heartbeat_seconds: float = Field(10, gt=0, description="how often a worker renews its leases")
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a run")

@@ -20,7 +20,7 @@ import structlog
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.errors import BrokerConnectionError
 
-from cases.stages import BULK_GROUPS, EXPRESS_GROUPS, LANES
+from cases.stages import BULK_LANES, EXPRESS_LANES, LANES
 from queues.broker import declare
 from queues.relay import Relay, RelaySettings
 from queues.timers import Timers
@@ -38,18 +38,14 @@ log = structlog.get_logger()
 class Role:
     """The lanes that a worker process serves, and how far it steps back for others (added to its OS niceness)."""
 
-    groups: tuple[tuple[str, ...], ...]
+    lanes: tuple[str, ...]
     niceness: int
-
-    @property
-    def lanes(self) -> tuple[str, ...]:
-        return tuple(lane for group in self.groups for lane in group)
 
 
 ROLES: dict[str, Role] = {
-    "express": Role(groups=EXPRESS_GROUPS, niceness=0),
-    "bulk": Role(groups=BULK_GROUPS, niceness=10),
-    "all": Role(groups=(*EXPRESS_GROUPS, *BULK_GROUPS), niceness=0),
+    "express": Role(lanes=EXPRESS_LANES, niceness=0),
+    "bulk": Role(lanes=BULK_LANES, niceness=10),
+    "all": Role(lanes=(*EXPRESS_LANES, *BULK_LANES), niceness=0),
 }
 # Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
 STUCK = 75
@@ -67,9 +63,7 @@ class WorkerProcess:
         actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
         self._parts = parts
         self._broker = broker
-        self._workers = [
-            actors.worker(broker, group, settings.worker_threads) for group in ROLES[role].groups
-        ]
+        self._workers = [actors.worker(broker, lane, settings.worker_threads) for lane in lanes]
         leads = isinstance(broker, RabbitmqBroker)
         relay = RelaySettings(
             name=self.owner, lanes=LANES if leads else lanes, window=settings.relay_window, lead=leads

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from teledx.leash import Leash
 from tests.servers.object_store import ObjectStore
@@ -36,6 +37,26 @@ COMPONENTS = {
     "poppler-utils": Path("/usr/bin/pdftotext"),
     "iproute2": Path("/usr/sbin/ip"),
 }
+
+
+# Files whose tests share what takes long to make: one worker runs all of a file's tests, and these files come first.
+TOGETHER = (
+    "tests/containers/test_composition.py",
+    "tests/faults/test_outages.py",
+    "tests/proofs/test_canaries.py",
+    "tests/proofs/test_hostile_drops.py",
+)
+
+
+class _Together(LoadScopeScheduling):  # type: ignore[misc] # it carries no types
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file in TOGETHER else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    """How the tests are dealt to the suite's workers."""
+    return _Together(config, log)
 
 
 def pytest_report_header() -> list[str]:

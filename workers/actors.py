@@ -19,11 +19,9 @@ def register(broker: dramatiq.Broker, runner: Runner, lanes: Sequence[str]) -> N
     dramatiq.actor(actor_name=ACTOR, queue_name=queue_of(lanes[0]), broker=broker)(run_stage)
 
 
-def worker(broker: dramatiq.Broker, lanes: Sequence[str], threads: int) -> dramatiq.Worker:
-    """A dramatiq worker of `threads` threads on the lanes' queues; the caller starts and stops it."""
-    made = dramatiq.Worker(
-        broker, queues={queue_of(lane) for lane in lanes}, worker_threads=threads, worker_timeout=100
-    )
-    # a message that waits inside a busy process could run at once in another
-    made.queue_prefetch = made.delay_prefetch = 1
+def worker(broker: dramatiq.Broker, lane: str, threads: int) -> dramatiq.Worker:
+    """A dramatiq worker of `threads` threads on the lane's queue; the caller starts and stops it."""
+    made = dramatiq.Worker(broker, queues={queue_of(lane)}, worker_threads=threads, worker_timeout=100)
+    # one message for each thread: one that waits inside a busy process could run at once in another
+    made.queue_prefetch = made.delay_prefetch = threads
     return made

@@ -63,7 +63,7 @@ def treat(
     if engine is None:
         raise Quarantine("pixels-doubtful", "the picture may show text, and no reader of text was given")
     opened = frames.open_instance(source)
-    rows = rows_above_regions(elements)
+    rows = rows_above_regions(elements, big=head.encoding.big)
     dates = _days(elements)
     written = any(_frame_top_is_written(f, rows) for f in _every(opened)) if rows else False
     identified = tuple(
@@ -82,11 +82,11 @@ def treat(
     return Looked(blanked_rows=rows, transfer_syntax=syntax)
 
 
-def rows_above_regions(elements: DataSet) -> int:
-    """How many rows stand above the topmost ultrasound region; 0 if no region is calibrated."""
+def rows_above_regions(elements: DataSet, *, big: bool = False) -> int:
+    """How many rows stand above the topmost ultrasound region; 0 if no region is calibrated. `big`: endian."""
     regions = has(elements, _REGIONS)
     tops = [
-        struct.unpack("<L", bytes(top.value))[0]
+        struct.unpack(">L" if big else "<L", bytes(top.value))[0]
         for item in (regions.items or () if regions else ())
         if (top := has(item, _REGION_TOP)) is not None and len(top.value) == 4
     ]
@@ -164,11 +164,11 @@ def squeeze(text: str) -> str:
     return re.sub(r"[\W_]+", "", text).casefold()
 
 
-def _number(elements: DataSet, tag: int, default: int) -> int:
+def _number(elements: DataSet, head: Head, tag: int, default: int) -> int:
     element = has(elements, tag)
     if element is None or len(element.value) < 2:
         return default
-    return int.from_bytes(bytes(element.value)[:2], "little")
+    return int.from_bytes(bytes(element.value)[:2], "big" if head.encoding.big else "little")
 
 
 _BLANKABLE = frozenset({"RGB", "MONOCHROME2", "PALETTE COLOR", "YBR_FULL"})
@@ -178,24 +178,34 @@ _BLANKABLE_PACKED = _BLANKABLE | {"YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
 def _blank(elements: DataSet, pixel_data: Element, opened: frames.Opened, head: Head, rows: int) -> str:
     """Blanks the first `rows` rows of every frame; returns the transfer syntax that the pixels are in now."""
     photometric = value_of(elements, _PHOTOMETRIC)
-    samples = _number(elements, _SAMPLES, 1)
-    if head.encoding.big or photometric not in (_BLANKABLE_PACKED if head.encapsulated else _BLANKABLE):
-        kind = "big-endian" if head.encoding.big else photometric or "unnamed"
+    samples = _number(elements, head, _SAMPLES, 1)
+    if photometric not in (_BLANKABLE_PACKED if head.encapsulated else _BLANKABLE):
         raise Quarantine(
-            "pixels-doubtful", f"text above the regions, and rows of {kind} pixels cannot be blanked"
+            "pixels-doubtful",
+            f"text above the regions, and rows of {photometric or 'unnamed'} pixels cannot be blanked",
         )
     if head.encapsulated:
         return _blank_encapsulated(elements, pixel_data, opened, rows, samples)
-    shape = (opened.frames, _number(elements, _ROWS, 0), _number(elements, _COLUMNS, 0))
-    width = np.dtype(f"u{_number(elements, _ALLOCATED, 8) // 8}").newbyteorder("<")
-    flat = np.frombuffer(pixel_data.value, width, count=int(np.prod(shape)) * samples).copy()
+    shape = (opened.frames, _number(elements, head, _ROWS, 0), _number(elements, head, _COLUMNS, 0))
+    width = np.dtype(f"u{_number(elements, head, _ALLOCATED, 8) // 8}")
+    width = width.newbyteorder(">" if head.encoding.big else "<")
+    # PS3.5 annex D.3 of 2004: samples of one byte in big-endian OW words stand second one first
+    swapped = head.encoding.big and width.itemsize == 1 and pixel_data.vr == "OW"
+    stored = _swapped(pixel_data.value) if swapped else pixel_data.value
+    flat = np.frombuffer(stored, width, count=int(np.prod(shape)) * samples).copy()
     black = np.array([0, 128, 128] if photometric == "YBR_FULL" else [0] * samples, width)
-    if samples > 1 and _number(elements, _PLANAR, 0) == 1:
+    if samples > 1 and _number(elements, head, _PLANAR, 0) == 1:
         flat.reshape(shape[0], samples, *shape[1:])[:, :, :rows] = black[:, None, None]
     else:
         flat.reshape(*shape, samples)[:, :rows] = black
-    pixel_data.value = flat.tobytes() + bytes(pixel_data.value[flat.nbytes :])
+    blanked = flat.tobytes() + bytes(stored[flat.nbytes :])
+    pixel_data.value = _swapped(blanked) if swapped else blanked
     return head.transfer_syntax
+
+
+def _swapped(words: bytes | bytearray | memoryview) -> bytes:
+    """The two bytes of each word exchanged."""
+    return np.frombuffer(words, "<u2").byteswap().tobytes()
 
 
 def _blank_encapsulated(

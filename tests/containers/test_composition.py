@@ -22,7 +22,6 @@ from tests.servers.server import until
 pytestmark = [
     pytest.mark.containers,
     pytest.mark.slow,
-    pytest.mark.xdist_group("containers"),
     pytest.mark.timeout(1800),
 ]
 

@@ -21,7 +21,6 @@ pytestmark = [
     pytest.mark.faults,
     pytest.mark.slow,
     pytest.mark.timeout(600),
-    pytest.mark.xdist_group("outages"),
 ]
 
 PATIENT = orders.PATIENTS[0]

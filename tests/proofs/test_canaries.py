@@ -47,7 +47,7 @@ from tests.proofs.canaries import (
 from tests.region import Region
 from tests.servers.server import until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("canaries")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 REPORT = {"findings": "右肺上叶结节。", "conclusion": "建议随访。"}

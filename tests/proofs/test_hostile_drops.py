@@ -12,7 +12,7 @@ from tests.proofs.hostile import BLOCK, NUMBER, PATIENT, STAIN, all_of_them, ct,
 from tests.region import Region
 from tests.servers.server import until
 
-pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(1200), pytest.mark.xdist_group("hostile")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 MIB = 1 << 20
 # Of the worker itself, and of any child of its: those read hostile bytes under a limit of their own.

@@ -20,7 +20,7 @@ from teledx.samples import orders, studies
 from teledx.samples.orders import SamplePatient
 from tests.imaging.dicom.samples import SHARED, all_files
 
-pytestmark = [pytest.mark.exhaustive, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PATIENT = orders.PATIENTS[0]
 LARGEST = 1_000_000
@@ -32,6 +32,12 @@ SERVICES = {"CT": "ct", "MR": "mr", "CR": "xray", "DX": "xray", "US": "ultrasoun
 WITHHELD: dict[str, tuple[str, str]] = {
     # the name is written eight times over, as nobody is called
     "gb18030_truncated.dcm": ("quarantined", "identity-mismatch"),
+    # the hospital's name, which the header has too, stands in the picture itself
+    "US1_J2KI.dcm": ("quarantined", "pixels-doubtful"),
+    "US1_J2KR.dcm": ("quarantined", "pixels-doubtful"),
+    "examples_jpeg2k.dcm": ("quarantined", "pixels-doubtful"),
+    # its one frame is opened by no decoder
+    "JPEG2000-embedded-sequence-delimiter.dcm": ("quarantined", "file-damaged"),
 }
 
 
@@ -56,7 +62,7 @@ def relabelled(path):
 
 
 def chosen():
-    """One sample of each kind: transfer syntax, modality and samples of a pixel."""
+    """Of each kind (transfer syntax, modality, samples of a pixel) one sample, and one of those that are withheld."""
     kinds: dict = {}
     for path in all_files():
         try:
@@ -68,7 +74,7 @@ def chosen():
             continue
         if header.get("Modality") in ("RTDOSE", "SEG"):
             continue
-        kind = (syntax, header.get("Modality"), header.SamplesPerPixel)
+        kind = (syntax, header.get("Modality"), header.SamplesPerPixel, path.name in WITHHELD)
         kinds.setdefault(kind, path)
     return sorted(kinds.values())
 
@@ -137,7 +143,7 @@ def test_every_transfer_syntax_of_the_samples_arrives_readable_or_is_withheld_fo
         told = what_differs(sample, end, arrived(region, end["id"], ".dcm"))
         if told:
             wrong[sample.name] = f"{sample.syntax.name}: {told}"
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {told}" for name, told in wrong.items())
     passed = {s.syntax for s in samples if s.name not in WITHHELD}
     assert passed == {s.syntax for s in samples}, "of each syntax at least one arrived"
 
@@ -169,15 +175,16 @@ def test_every_chinese_character_set_arrives_readable_and_without_the_patient(re
         end = found[f"R-{number}"]
         if (end["state"], end["reason_code"]) != WITHHELD.get(path.name, ("delivered", None)):
             wrong[path.name] = (end["state"], end["reason_code"], end["reason_detail"])
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{name}: {told}" for name, told in wrong.items())
     for number, path in enumerate(CHARSETS):
         if path.name in WITHHELD:
             continue
         (content,) = arrived(region, found[f"R-{number}"]["id"], ".dcm")
         assert np.array_equal(pixels(content), pixels(path.read_bytes())), path.name
-        for encoding in ("utf-8", "gb18030"):
-            assert "张三丰".encode(encoding) not in content
-            assert "三丰".encode(encoding) not in content
+        name = charset_patient(path).name
+        for written in (name, name[1:]):
+            for encoding in ("utf-8", "gb18030"):
+                assert written.encode(encoding) not in content, path.name
         assert b"310101196102031234" not in content
 
 

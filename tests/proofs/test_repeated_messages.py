@@ -87,7 +87,7 @@ def test_messages_sent_three_times_and_shuffled_have_one_effect_on_the_real_brok
             broker, Counting(parts=region.parts, leases=leases[-1], owner=f"worker-{number}"), LANES
         )
         declare(broker, LANES)
-        workers.append(actors.worker(broker, LANES, 2))
+        workers += [actors.worker(broker, lane, 1) for lane in LANES]
     publishing = Repeating(rabbitmq.url)
     relay = Relay(
         region.rows, publishing, RelaySettings(name="relay", lanes=LANES, window=8, poll=0.2, lead=True)

@@ -97,6 +97,17 @@ def test_the_rows_above_the_regions_are_blanked_and_the_rest_is_untouched(colour
     assert second_pass.findings(source, tmp_path / "out.dcm", KNOWN, key.shift_days) == ()
 
 
+def test_big_endian_pixels_are_blanked_like_their_little_endian_twin(tmp_path, key, engine):
+    after = []
+    for name in ("OBXXXX1A.dcm", "OBXXXX1A_expb.dcm"):
+        done = deidentify_file(sample(name), tmp_path / name, key, KNOWN, engine=engine)
+        assert done.blanked_rows == 60
+        after.append(pydicom.dcmread(tmp_path / name).pixel_array)
+        assert (after[-1][60:] == pydicom.dcmread(sample(name)).pixel_array[60:]).all()
+        assert not after[-1][:60].any()
+    assert (after[0] == after[1]).all()
+
+
 def test_compressed_pictures_are_blanked_and_packed_without_loss(tmp_path, key, engine):
     source = image_file(tmp_path / "in.dcm", [picture(HEADER), picture([])], region_top=40)
     packed = pydicom.dcmread(source)
