@@ -73,6 +73,7 @@ class House:
     def __init__(
         self, state: Path, network: str | None = None, *, report: Callable[[Report], None] = silent
     ) -> None:
+        state = state.absolute()  # the programs run in folders of their own
         self.state = state
         self.operator_file = state / "operator.env"
         self._insists = network is not None

@@ -191,7 +191,7 @@ def state_of(chen, case: str) -> str:
 def test_up_brings_everything_up_once_and_ctrl_c_leaves_nothing(start, teledx, monkeypatch, tmp_path):
     """Doctor, with the environment that it hands to operators, finds it well; a second one on its folder is refused."""
     state = tmp_path / "var"
-    monkeypatch.setenv("TELEDX_STATE", str(state))
+    monkeypatch.setenv("TELEDX_STATE", os.path.relpath(state, ROOT))  # as the default is: relative
     house = start("up")
     operator = state / "operator.env"
     until(operator.exists, what=f"the house\n{log_of(house)}", seconds=240)
