@@ -18,6 +18,7 @@ from storage.database import Database
 log = structlog.get_logger()
 
 LEADER_LOCK = 0x7E1ED3
+WATCH_LOCK = 0x7E1ED4
 REST_FACTOR = 3.0
 
 
@@ -73,11 +74,17 @@ class _Agenda:
 
 
 class Timers:
-    """A thread that does the duties while it leads; a duty that fails is logged and tried at its next time."""
+    """A thread that does the duties while it leads; a duty that fails is logged and tried at its next time.
 
-    def __init__(self, database: Database, duties: Sequence[Duty], *, retry: float = 1.0) -> None:
+    Duties under another `lock` are led apart, by a thread of their own: what is quick never waits for what is long.
+    """
+
+    def __init__(
+        self, database: Database, duties: Sequence[Duty], *, lock: int = LEADER_LOCK, retry: float = 1.0
+    ) -> None:
         self._database = database
         self._duties = duties
+        self._lock = lock
         self._retry = retry
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._keep_on, name="timers", daemon=True)
@@ -99,7 +106,7 @@ class Timers:
             self._stop.wait(self._retry)
 
     def _lead(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (self._lock,)).fetchone()
         if not (row and row[0]):
             return
         for duty in self._duties:

@@ -120,6 +120,15 @@ def worker_broker(settings: Settings) -> dramatiq.Broker:
     return broker.LaneBroker(urls, quorum=settings.broker_quorum) if urls else broker.in_process()
 
 
+def watch(parts: Parts, settings: Settings) -> tuple[Duty, ...]:
+    """The inbox is looked at apart from the other duties: a stat drop is noticed while a backlog is cleared away."""
+
+    def look(clinic: str) -> int:
+        return intake.scan(parts, clinic or None, at_most=intake.AT_ONCE)
+
+    return (Duty("inbox", settings.inbox_poll_seconds, look, channel=INBOX),)
+
+
 def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
     """What the region does again and again, by name, seconds and what wakes it early."""
     zones = REGION_ZONES[1:]
@@ -142,12 +151,6 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         return reaper.abort_uploads(parts.s3, (*zones, *partners))
 
     return (
-        Duty(
-            "inbox",
-            settings.inbox_poll_seconds,
-            lambda clinic: intake.scan(parts, clinic or None, at_most=intake.AT_ONCE),
-            channel=INBOX,
-        ),
         Duty("clear inbox", 2.0, clear),
         # after an outage of the database every lease looks lapsed until the workers have beaten once
         Duty(

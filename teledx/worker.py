@@ -1,7 +1,7 @@
 """A worker process: stages of its lanes, a relay, and a candidate for the region's duties.
 
-An express process serves stat and returns; a bulk process serves the rest at lower OS priority, because threads beside
-busy threads are three times slower.
+An express process serves stat and returns, and leads; a bulk process serves the rest at lower OS priority, because
+threads beside busy threads are three times slower. A region needs one process that leads: express, or all.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from dramatiq.errors import BrokerConnectionError
 from cases.stages import BULK_LANES, EXPRESS_LANES, LANES
 from queues.broker import declare
 from queues.relay import Relay, RelaySettings
-from queues.timers import Timers
+from queues.timers import WATCH_LOCK, Timers
 from teledx import bootstrap
 from teledx.settings import Settings
 from workers import actors
@@ -36,16 +36,18 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """The lanes that a worker process serves, and how far it steps back for others (added to its OS niceness)."""
+    """The lanes that a worker process serves; how far it steps back for others (added to its OS niceness); and whether
+    it may lead the relay and the region's duties, which must not step back."""
 
     lanes: tuple[str, ...]
     niceness: int
+    leads: bool
 
 
 ROLES: dict[str, Role] = {
-    "express": Role(lanes=EXPRESS_LANES, niceness=0),
-    "bulk": Role(lanes=BULK_LANES, niceness=10),
-    "all": Role(lanes=(*EXPRESS_LANES, *BULK_LANES), niceness=0),
+    "express": Role(lanes=EXPRESS_LANES, niceness=0, leads=True),
+    "bulk": Role(lanes=BULK_LANES, niceness=10, leads=False),
+    "all": Role(lanes=(*EXPRESS_LANES, *BULK_LANES), niceness=0, leads=True),
 }
 # Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
 STUCK = 75
@@ -58,18 +60,28 @@ class WorkerProcess:
 
     def __init__(self, parts: Parts, broker: dramatiq.Broker, settings: Settings, role: str) -> None:
         self._lanes = lanes = ROLES[role].lanes
+        leads = ROLES[role].leads
         self.owner = f"{socket.gethostname()}:{role}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.leases = Leases(parts.database, parts.limits.heartbeat)
         actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
         self._parts = parts
         self._broker = broker
         self._workers = [actors.worker(broker, lane, settings.worker_threads) for lane in lanes]
-        leads = isinstance(broker, RabbitmqBroker)
-        relay = RelaySettings(
-            name=self.owner, lanes=LANES if leads else lanes, window=settings.relay_window, lead=leads
-        )
-        self._relay = Relay(parts.database, broker, relay)
-        self._timers = Timers(parts.database, bootstrap.duties(parts, settings))
+        self._background: list[Relay | Timers] = []
+        distributed = isinstance(broker, RabbitmqBroker)
+        if leads or not distributed:
+            relay = RelaySettings(
+                name=self.owner,
+                lanes=LANES if distributed else lanes,
+                window=settings.relay_window,
+                lead=distributed,
+            )
+            self._background.append(Relay(parts.database, broker, relay))
+        if leads:
+            self._background += [
+                Timers(parts.database, bootstrap.watch(parts, settings), lock=WATCH_LOCK),
+                Timers(parts.database, bootstrap.duties(parts, settings)),
+            ]
         self._stop = threading.Event()
 
     def start(self) -> bool:
@@ -79,8 +91,8 @@ class WorkerProcess:
         self.leases.start()
         for worker in self._workers:
             worker.start()
-        self._relay.start()
-        self._timers.start()
+        for thread in self._background:
+            thread.start()
         log.info("worker_started", owner=self.owner)
         return True
 
@@ -98,8 +110,8 @@ class WorkerProcess:
 
     def stop(self) -> None:
         """Stop taking work, let what runs end, and let go of everything."""
-        self._relay.stop()
-        self._timers.stop()
+        for thread in self._background:
+            thread.stop()
         for worker in self._workers:
             worker.stop(timeout=30_000)
         self.leases.stop()

@@ -45,7 +45,9 @@ def worker(
     session: Session,
     role: Annotated[Role, typer.Option(help="express: stat and returns; bulk: the rest; all: both.")],
 ) -> int:
-    """A worker: it takes runs of its lanes from the database, and leads the region's duties if nobody does.
+    """A worker: it takes runs of its lanes from the database.
+
+    One that serves the stat lanes (express, all) also leads the region's duties if nobody does: a region needs one.
 
     It stops at SIGTERM or Ctrl-C when what it runs has ended. Exit code 75: a stage is stuck, start it again.
     """
