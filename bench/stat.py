@@ -17,9 +17,13 @@ from bench.deployment import Deployment, WorkerPlan, deployed
 from bench.drops import Drop, round_robin, slide, small_ct, upload, upload_all
 from bench.sizes import Size
 from cases.errors import Transient
+from teledx.house import BULK_SETTINGS
 from workers import intake
 
-WORKERS = (WorkerPlan(name="worker-express", role="express"), WorkerPlan(name="worker-bulk", role="bulk"))
+WORKERS = (
+    WorkerPlan(name="worker-express", role="express"),
+    WorkerPlan(name="worker-bulk", role="bulk", settings=BULK_SETTINGS),
+)
 WAIT_SECONDS = 600.0
 SLIDES = 2
 TIMES_ALLOWED = 2.0

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from types import MappingProxyType
 
 import psycopg
 from rich.console import Console
@@ -34,6 +35,9 @@ from teledx.supervisor import Event, Report, Supervisor, signals_interrupt, sile
 
 DATABASE = "teledx"
 READY_SECONDS = 120.0
+# One run of each bulk lane at once: the store is on the same machine, and each byte that it copies for a slide is time
+# that a stat case waits for it.
+BULK_SETTINGS: Mapping[str, str] = MappingProxyType({"TELEDX_WORKER_THREADS": "1"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +157,19 @@ class House:
             self._program("gateway-partner", ("gateway", "--side", "partner", *_at(self.urls["partner"])),
                           "partner-gateway", side="partner", after=after, url=self.urls["partner"]),
             self._program("worker-express", ("worker", "--role", "express"), "worker", after=after),
-            self._program("worker-bulk", ("worker", "--role", "bulk"), "worker", after=after),
+            self._program("worker-bulk", ("worker", "--role", "bulk"), "worker", after=after, told=BULK_SETTINGS),
             self._dashboard(after=("gateway-region", "gateway-partner")),
         ]  # fmt: skip
 
     def _program(
         self, name: str, words: tuple[str, ...], identity: str, *, after: tuple[str, ...], side: str = "region",
-        url: str | None = None,
+        url: str | None = None, told: Mapping[str, str] = MappingProxyType({}),
     ) -> Program:  # fmt: skip
         ready = (lambda: answers_http(f"{url}/healthz")) if url else (lambda: True)
         return Program(
             name=name,
             argv=(sys.executable, "-m", "teledx", *words),
-            env=self.environment(side, identity),
+            env={**self.environment(side, identity), **told},
             after=after,
             ready=ready,
             stop_seconds=40,
