@@ -86,7 +86,8 @@ def test_what_is_set_aside_says_why_and_what_to_do_with_a_code_of_its_own(region
 
 def test_what_others_typed_cannot_steer_the_terminal(region, chen):
     wild = "Wang\x1b[2J\x1b]0;x\x07 [bold]x[/bold]"
-    case = filled.received(region.rows, patient=filled.order()["patient"] | {"name": wild})
+    case = filled.received(region.rows)
+    region.fetch("UPDATE vault.case_order SET patient_name = %s WHERE case_id = %s RETURNING 1", wild, case)
     for words in (("status",), ("status", case)):
         shown = chen(*words).out
         assert "\x1b" not in shown

@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import time
 
 import pika
 import psycopg
@@ -111,12 +112,17 @@ def test_nobody_gets_in_without_keys(object_store: ObjectStore) -> None:
         object_store.client(stranger).list_buckets()
 
 
+# The broker writes of a new queue to disk a moment after it has answered; ours are declared when a worker starts.
+QUEUE_AGE_SECONDS = 3
+
+
 @pytest.mark.faults
 def test_the_broker_keeps_a_confirmed_durable_message_over_a_kill(rabbitmq: RabbitMQ) -> None:
     with pika.BlockingConnection(rabbitmq.parameters()) as connection:
         channel = connection.channel()
         channel.confirm_delivery()
         channel.queue_declare("kept", durable=True)
+        time.sleep(QUEUE_AGE_SECONDS)
         channel.basic_publish("", "kept", b"wake up", pika.BasicProperties(delivery_mode=2), mandatory=True)
     rabbitmq.kill()
     rabbitmq.start()
