@@ -54,6 +54,7 @@ class _Together(LoadScopeScheduling):  # type: ignore[misc] # it carries no type
         return file if file in TOGETHER else nodeid
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
     """How the tests are dealt to the suite's workers."""
     return _Together(config, log)
