@@ -97,6 +97,8 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     page.get_by_role("button", name="Save draft").click()
     page.get_by_text("Draft saved").wait_for()
     page.get_by_text("I have read it through and sign it.").click()
+    # a click on what is being drawn anew is lost
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
     page.get_by_role("button", name="Sign the report").click()
 
     page.get_by_text("Signed. The report is on its way").wait_for()
