@@ -18,7 +18,7 @@ from dramatiq.errors import BrokerConnectionError
 from cases.errors import Transient
 from queues.broker import message
 from storage import runs
-from storage.database import Database
+from storage.database import Database, say_alive
 
 log = structlog.get_logger()
 
@@ -83,7 +83,7 @@ class Relay:
 
     def _relay_while_connected(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:
         while not self._stop.is_set():
-            connection.execute("SELECT 1")  # we live: see Database.listening
+            say_alive(connection)
             if self.relay_once():
                 continue
             for _ in connection.notifies(timeout=self._settings.poll, stop_after=1):

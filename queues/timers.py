@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from cases.errors import TeledxError
-from storage.database import Database
+from storage.database import Database, say_alive
 
 log = structlog.get_logger()
 
@@ -117,11 +117,11 @@ class Timers:
             for duty, payload in agenda.due():
                 started = time.monotonic()
                 self._do(duty, payload)
-                _say_alive(connection)
+                say_alive(connection)
                 agenda.done(duty, payload, time.monotonic() - started)
             for notice in connection.notifies(timeout=agenda.rest(), stop_after=1):
                 agenda.hear(notice.channel, notice.payload)
-            _say_alive(connection)
+            say_alive(connection)
 
     def _do(self, duty: Duty, payload: str) -> None:
         try:
@@ -134,11 +134,6 @@ class Timers:
                 duty=duty.name,
                 error=_where(error),
             )
-
-
-def _say_alive(connection: psycopg.Connection[tuple[object, ...]]) -> None:
-    """Keep the session, and with it the lead: see `Database.listening`."""
-    connection.execute("SELECT 1")
 
 
 def _where(error: BaseException) -> str:

@@ -110,3 +110,8 @@ class Database:
         """Raises `Transient` if the database does not answer."""
         with self.transaction() as connection:
             connection.execute("SELECT 1")
+
+
+def say_alive(connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+    """Keep a session of `Database.listening`, and with it the lead that it holds."""
+    connection.execute("SELECT 1")
