@@ -50,10 +50,11 @@ def act(here: Here, deed: Callable[[], Any], said: str) -> bool:
 
 
 def say() -> None:
-    """What came of the last deed, once."""
-    if _SAID in st.session_state:
-        tone, words = st.session_state.pop(_SAID)
-        look.note(words, tone)
+    """What came of the last deed, once; its place is always there, so that nothing below it moves."""
+    with st.empty():
+        if _SAID in st.session_state:
+            tone, words = st.session_state.pop(_SAID)
+            look.note(words, tone)
 
 
 def ask_why(here: Here, key: str, name: str, hint: str, go: Callable[[str], None]) -> None:

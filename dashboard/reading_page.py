@@ -76,8 +76,9 @@ def _write(here: Here, item: Json, leave: Callable[[], None]) -> None:
             args=(here, item_id),
         )
     saved = st.session_state.get(f"saved-{item_id}")
-    if saved:
-        st.caption(here.t("reading.saved", at=here.moment(saved)))
+    with st.empty():  # a place of its own: what stands below does not move under the reader's pointer
+        if saved:
+            st.caption(here.t("reading.saved", at=here.moment(saved)))
     left, right = st.columns(2)
     if left.button(here.t("reading.draft"), icon=":material/save:", width="stretch"):
         _save(here, item_id)

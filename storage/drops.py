@@ -92,7 +92,10 @@ def sight(
     order_at: datetime | None,
     newest_at: datetime,
 ) -> Drop:
-    """Remember what the inbox shows under `prefix`; the first sight makes the drop's row and its id."""
+    """Remember what the inbox shows under `prefix`; the first sight makes the drop's row and its id.
+
+    A sight without an order.json and with nothing newer than a drop that is known is an old one, and gives that drop.
+    """
     values = {"clinic": clinic, "prefix": prefix, "etag": order_etag, "at": order_at, "newest": newest_at}
     row = connection.execute(
         "UPDATE vault.drops SET last_seen_at ="
@@ -102,6 +105,12 @@ def sight(
         "   OR (order_etag = '' AND state = 'arriving')) RETURNING *",
         values,
     ).fetchone()
+    if row is None and not order_etag:
+        row = connection.execute(
+            "SELECT * FROM vault.drops WHERE prefix = %(prefix)s AND last_seen_at >= %(newest)s"
+            " ORDER BY first_seen_at DESC LIMIT 1",
+            values,
+        ).fetchone()
     if row is None:
         row = connection.execute(
             "INSERT INTO vault.drops (id, clinic, prefix, order_etag, order_at, last_seen_at, state)"
@@ -115,17 +124,22 @@ def sight(
 
 
 def passed(
-    connection: Connection, sighted: Sequence[tuple[str, str, datetime | None]]
+    connection: Connection, sighted: Sequence[tuple[str, str, datetime | None, datetime]]
 ) -> frozenset[tuple[str, str, datetime | None]]:
-    """Those of `sighted` (prefix, ETag and time of order.json) that are drops already and wait for nothing more."""
+    """Those of `sighted` that are drops already and wait for nothing more; the first three of each.
+
+    Each is prefix, ETag and time of order.json, and the time of its newest file. Without an order.json it is what an
+    earlier drop left behind, or what is just being cleared away, unless some file is newer than that drop.
+    """
     rows = connection.execute(
-        "SELECT d.prefix, d.order_etag, d.order_at FROM vault.drops d"
-        " JOIN unnest(%s::text[], %s::text[], %s::timestamptz[]) AS s(prefix, etag, at)"
-        " ON d.prefix = s.prefix AND d.order_etag = s.etag AND d.order_at IS NOT DISTINCT FROM s.at"
-        " WHERE d.state <> 'arriving'",
-        ([s[0] for s in sighted], [s[1] for s in sighted], [s[2] for s in sighted]),
+        "SELECT s.prefix, s.etag, s.at FROM vault.drops d"
+        " JOIN unnest(%s::text[], %s::text[], %s::timestamptz[], %s::timestamptz[]) AS s(prefix, etag, at, newest)"
+        " ON d.prefix = s.prefix AND d.state <> 'arriving' AND ("
+        "  (d.order_etag = s.etag AND d.order_at IS NOT DISTINCT FROM s.at)"
+        "  OR (s.etag = '' AND s.newest <= d.last_seen_at))",
+        [list(column) for column in zip(*sighted, strict=True)],
     ).fetchall()
-    return frozenset((r["prefix"], r["order_etag"], r["order_at"]) for r in rows)
+    return frozenset((r["prefix"], r["etag"], r["at"]) for r in rows)
 
 
 def look_again(connection: Connection, clinic: str) -> None:

@@ -94,7 +94,7 @@ def _new(parts: Parts, sighted: Iterator[Sighted]) -> Iterator[Sighted]:
     """Those that are not drops yet or still wait for files; one question to the database for many."""
     while batch := list(itertools.islice(sighted, BATCH)):
         with parts.database.transaction() as connection:
-            passed = drops.passed(connection, [s.version for s in batch])
+            passed = drops.passed(connection, [(*s.version, s.newest_at) for s in batch])
         yield from (s for s in batch if s.version not in passed)
 
 

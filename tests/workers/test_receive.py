@@ -231,14 +231,59 @@ def test_what_was_cancelled_by_mistake_may_be_dropped_again_as_it_was(region, im
     assert {c["state"] for c in region.fetch("SELECT state FROM cases")} == {"cancelled", "received"}
 
 
+def a_second_later(region) -> None:
+    seen = region.one("SELECT last_seen_at FROM vault.drops")["last_seen_at"]
+    until(lambda: datetime.now(UTC) > seen + timedelta(seconds=1), what="a later time of the store's clock")
+
+
 def test_clearing_leaves_what_the_clinic_dropped_since(region, image):
     """The same prefix is used again at once: files of the next drop bear the names of the last."""
     prefix = region.drop("jiangshan", order_for(image), {"王秀英/1.dcm": image})
     intake.scan(region.parts)
     (waiting,) = region.fetch("SELECT case_id FROM stage_run")
     region.runner.run(waiting["case_id"], "receive", 0)
-    seen = region.one("SELECT last_seen_at FROM vault.drops")["last_seen_at"]
-    until(lambda: datetime.now(UTC) > seen + timedelta(seconds=1), what="a later time of the store's clock")
+    a_second_later(region)
     region.s3.replace("inbox", f"{prefix}王秀英/1.dcm", image + b"next", "application/dicom")
     intake.clear(region.rows, region.s3)
     assert region.s3.get("inbox", f"{prefix}王秀英/1.dcm") == image + b"next"
+
+
+def received_and_not_cleared(region, image) -> str:
+    prefix = region.drop(
+        "jiangshan", order_for(image), {"王秀英/1.dcm": image, "Thumbs.db": b"of a file manager"}
+    )
+    intake.scan(region.parts)
+    (waiting,) = region.fetch("SELECT case_id FROM stage_run")
+    region.runner.run(waiting["case_id"], "receive", 0)
+    return prefix
+
+
+def test_a_look_in_the_middle_of_the_clearing_makes_no_drop_of_what_is_still_there(region, image):
+    prefix = received_and_not_cleared(region, image)
+    region.s3.delete("inbox", [f"{prefix}order.json"])  # the store deletes the files of one call one by one
+    intake.scan(region.parts)
+    intake.clear(region.rows, region.s3)
+    intake.scan(region.parts)
+    assert region.one("SELECT count(*) AS n FROM vault.drops") == {"n": 1}
+    a_second_later(region)
+    region.s3.replace("inbox", f"{prefix}next.dcm", image, "application/dicom")
+    intake.scan(region.parts)
+    assert [d["state"] for d in region.fetch("SELECT state FROM vault.drops ORDER BY first_seen_at")] == [
+        "received",
+        "arriving",
+    ]
+
+
+def test_a_look_that_was_held_up_makes_no_drop_of_what_was_received_meanwhile(region, image, monkeypatch):
+    """Listed before the order arrived, held up (a stopped process), and carried on after the drop was received."""
+    listed = region.drop("jiangshan", b"{}", {"王秀英/1.dcm": image})
+    region.s3.delete("inbox", [f"{listed}order.json"])
+    (before,) = list(intake._sighted(region.s3, listed))
+    region.s3.replace(
+        "inbox", f"{listed}order.json", order_for(image).model_dump_json().encode(), "application/json"
+    )
+    receive_only(region)
+    monkeypatch.setattr(drops, "passed", lambda *_: frozenset())
+    monkeypatch.setattr(intake, "_sighted", lambda *_: iter([before]))
+    assert intake.scan(region.parts) == 0
+    assert [d["state"] for d in region.fetch("SELECT state FROM vault.drops")] == ["received"]
