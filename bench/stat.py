@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from bench import page
 from bench.deployment import Deployment, WorkerPlan, deployed
-from bench.drops import Drop, round_robin, slide, small_ct, upload, upload_all
+from bench.drops import round_robin, slide, small_ct, upload, upload_all
 from bench.sizes import Size
-from cases.errors import Transient
 from teledx.house import BULK_SETTINGS
 from workers import intake
 
@@ -26,6 +22,7 @@ WORKERS = (
 )
 WAIT_SECONDS = 600.0
 SLIDES = 2
+SLIDES_DROPPED = 6
 TIMES_ALLOWED = 2.0
 
 
@@ -44,9 +41,12 @@ def _stat(size: Size) -> str:
         upload_all(house, [small_ct(clinic, f"ROUTINE{n:05d}") for n, clinic in enumerate(clinics, 1)])
         intake.scan(house.parts)
         template = slide(house.clinics("histology")[0], "SLIDE0", size.busy_slide, Path(name))
-        with house.workers(*WORKERS), _busy_slides(house, template):
-            _to_worklist(house, "WARM2", "stat", 2, house.clinics("ct")[0])
+        for number in range(1, SLIDES_DROPPED + 1):
+            order = template.order.model_copy(update={"accession_number": f"SLIDE{number}"})
+            upload(house, replace(template, order=order))
+        with house.workers(*WORKERS):
             house.wait("two busy slides", lambda: _slides_open(house) >= SLIDES, WAIT_SECONDS)
+            _to_worklist(house, "WARM2", "stat", 2, house.clinics("ct")[0])
             before = _waiting(house)
             busy = _to_worklist(house, "STAT", "stat", size.stat, house.clinics("ct")[0])
             after, slides = _waiting(house), _slides_open(house)
@@ -155,35 +155,6 @@ def _slides_open(house: Deployment) -> int:
         " AND state IN ('received', 'preprocessed', 'deidentified', 'routed')"
     )
     return found
-
-
-@contextmanager
-def _busy_slides(house: Deployment, template: Drop) -> Iterator[None]:
-    """For the length of the block the house never has fewer than two slides under way or waiting."""
-    stop = threading.Event()
-    dropped = 0
-
-    def top_up() -> None:
-        nonlocal dropped
-        while not stop.wait(0.2):
-            try:
-                ended = house.one(
-                    "SELECT count(*) FROM cases c JOIN work_item w ON w.case_id = c.id WHERE c.family = 'slides'"
-                )
-            except Transient:
-                continue
-            if dropped - ended <= SLIDES:
-                dropped += 1
-                order = template.order.model_copy(update={"accession_number": f"SLIDE{dropped}"})
-                upload(house, replace(template, order=order))
-
-    thread = threading.Thread(target=top_up, name="busy-slides", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(60)
 
 
 def _table(what: str, rows: list[tuple[str, list[Trip]]]) -> str:

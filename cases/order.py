@@ -30,6 +30,9 @@ def _text(
     return bounds, AfterValidator(check)
 
 
+# The file that makes a prefix in the inbox a drop.
+ORDER_NAME = "order.json"
+
 Name = Annotated[str, *_text(in_one_line, 1, 200)]
 Text = Annotated[str, *_text(in_lines, 1, 4000)]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -170,7 +173,7 @@ class Order(_Part):
         names = [f.name for f in self.files]
         if len(set(names)) != len(names):
             raise ValueError("files: each file is named once")
-        if "order.json" in names:
+        if ORDER_NAME in names:
             raise ValueError("files: order.json does not name itself")
         specimens = {s.id for s in self.specimens}
         for slide in self.slides:

@@ -39,10 +39,11 @@ STAGES: dict[str, Stage] = {
 FAMILIES = ("dicom", "slides")
 PRIORITIES = {"stat": 0, "urgent": 1, "routine": 2}
 LANES = ("dicom.stat", "dicom.standard", "slides.stat", "slides.standard", "delivery", "returns")
+STAT_LANES = ("dicom.stat", "slides.stat")
 
 # The lanes that an express process serves, and those of a bulk process at lower OS priority. Each lane has threads of
 # its own: two stat slides, an hour each, never keep a stat head CT waiting.
-EXPRESS_LANES = ("dicom.stat", "slides.stat", "returns")
+EXPRESS_LANES = (*STAT_LANES, "returns")
 BULK_LANES = ("dicom.standard", "slides.standard", "delivery")
 
 # (stage, is it stat?) -> lane; {family} is the service's family. A stat case never waits in `delivery`.

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from cases.documents import Document
 from cases.fitness import unfit
-from cases.order import FileName, Order
+from cases.order import ORDER_NAME, FileName, Order
 from gateway import words
 from gateway.parts import Parts
 from gateway.refusals import Refusal
@@ -27,7 +27,6 @@ from storage.drops import CHANNEL, Drop
 from storage.s3 import MIB, S3, Absent
 from storage.uploads import FileUpload, Upload
 
-ORDER_NAME = "order.json"
 # S3 takes at most 10,000 parts.
 PARTS_MAX = 10_000
 

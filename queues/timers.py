@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import traceback
@@ -19,6 +20,9 @@ log = structlog.get_logger()
 
 LEADER_LOCK = 0x7E1ED3
 WATCH_LOCK = 0x7E1ED4
+POLL_LOCK = 0x7E1ED5
+# For a duty that is done on notice alone.
+NEVER = math.inf
 REST_FACTOR = 3.0
 
 

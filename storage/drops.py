@@ -142,6 +142,14 @@ def passed(
     return frozenset((r["prefix"], r["etag"], r["at"]) for r in rows)
 
 
+def awaited(connection: Connection, clinic: str) -> bool:
+    """True while some drop of the clinic is known and not complete."""
+    rows = connection.execute(
+        "SELECT 1 FROM vault.drops WHERE clinic = %s AND state = 'arriving' LIMIT 1", (clinic,)
+    )
+    return rows.fetchone() is not None
+
+
 def look_again(connection: Connection, clinic: str) -> None:
     """Have this clinic's inbox looked at soon."""
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, clinic))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from cases.errors import Quarantine
 from cases.ports import Segment
 from storage.database import Connection, Database
 from storage.runs import Run
-from storage.s3 import MIB, PART_MIN, S3, Absent, Conflict, Found
+from storage.s3 import COPY_MAX, MIB, PART_MIN, S3, Absent, Conflict, Found, go_on
 
 _INTEND = """
 INSERT INTO object (zone, key, case_id, run_id)
@@ -30,12 +30,16 @@ WHERE object.zone = o.zone AND object.key = o.key AND object.case_id = %(case_id
 
 
 class RunObjects:
-    """`cases.ports.Objects` for one run. Keys must begin with the run's case id."""
+    """`cases.ports.Objects` for one run. Keys must begin with the run's case id.
 
-    def __init__(self, s3: S3, database: Database, run: Run) -> None:
+    `step_aside` is called between two blocks that it reads and between two parts that the store copies.
+    """
+
+    def __init__(self, s3: S3, database: Database, run: Run, step_aside: Callable[[], None] = go_on) -> None:
         self._s3 = s3
         self._database = database
         self._run = run
+        self._step_aside = step_aside
         self._intended: set[tuple[str, str]] = set()
         self.bytes_in = 0
         self.bytes_out = 0
@@ -75,6 +79,7 @@ class RunObjects:
         for block in self._s3.stream(stored.zone, stored.key, chunk):
             self.bytes_in += len(block)
             yield block
+            self._step_aside()
 
     def download(self, stored: StoredObject, target: Path) -> None:
         """Raises `Quarantine("binding-broken")` if the store holds other bytes than the case was given."""
@@ -137,6 +142,7 @@ class RunObjects:
                 (zone, key),
                 media_type=source.media_type,
                 sha256=source.sha256,
+                step_aside=self._step_aside,
             )
         return done
 
@@ -149,6 +155,7 @@ class RunObjects:
             media_type=source.media_type,
             sha256=source.sha256,
             etag=etag,
+            step_aside=self._step_aside,
         )
         return source.model_copy(update={"zone": zone, "key": key})
 
@@ -168,7 +175,9 @@ class RunObjects:
         if self._present(done):
             return done
         pieces = tuple(self._pieces(source, segments))
-        self._s3.compose((source.zone, source.key), pieces, (zone, key), media_type=media_type, sha256=sha256)
+        target = (zone, key)
+        told = {"media_type": media_type, "sha256": sha256}
+        self._s3.compose((source.zone, source.key), pieces, target, **told, step_aside=self._step_aside)
         self.bytes_out += sum(len(p) for p in pieces if isinstance(p, bytes))
         return done
 
@@ -221,11 +230,10 @@ def _replaced(stored: StoredObject) -> Quarantine:
 
 
 def _ranges(offset: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut [offset, end) into (offset, length) of at most 1 GiB, none under 5 MiB."""
-    limit = 1024 * MIB
-    while end - offset > limit + PART_MIN:
-        yield offset, limit
-        offset += limit
+    """Cut [offset, end) into (offset, length) of at most COPY_MAX (the last one a little more), none under 5 MiB."""
+    while end - offset > COPY_MAX + PART_MIN:
+        yield offset, COPY_MAX
+        offset += COPY_MAX
     yield offset, end - offset
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from cases.stages import PRIORITIES, lane_of
+import psycopg
+
+from cases.stages import PRIORITIES, STAT_LANES, lane_of
 from storage.database import Connection, Database, Row
 
 # NOTIFY channel on which a new run wakes the relays.
@@ -178,6 +180,19 @@ def beat(database: Database, runs: Sequence[tuple[int, str]]) -> frozenset[int]:
             ([r[0] for r in runs], [r[1] for r in runs]),
         ).fetchall()
     return frozenset(r["id"] for r in rows)
+
+
+_STAT_DUE = """
+SELECT 1 FROM stage_run
+WHERE outcome IS NULL AND lane = ANY(%s) AND not_before <= clock_timestamp()
+  AND (owner IS NOT NULL OR created_at > clock_timestamp() - interval '10 seconds')
+LIMIT 1
+"""
+
+
+def stat_is_due(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
+    """True while a stage of a stat case runs or was written a moment ago; not if it waits for something else."""
+    return connection.execute(_STAT_DUE, (list(STAT_LANES),)).fetchone() is not None
 
 
 def mark_progress(database: Database, run: Run, parts: Sequence[str]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,9 +18,9 @@ from minio.error import InvalidResponseError, S3Error, ServerError
 from cases.errors import TeledxError, Transient
 
 MIB = 1 << 20
-# S3's smallest part anywhere but last, and the largest that one copy may move.
+# S3's smallest part anywhere but last, and the largest that one copy moves: a fraction of a second of the store's time.
 PART_MIN = 5 * MIB
-COPY_MAX = 1024 * MIB
+COPY_MAX = 64 * MIB
 
 _AWAY_CODES = {
     "InternalError",
@@ -31,6 +31,10 @@ _AWAY_CODES = {
     "XMinioServerNotInitialized",
 }
 _ABSENT_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchUpload"}
+
+
+def go_on() -> None:
+    """What a process does between two parts unless it steps aside for others."""
 
 
 class Absent(TeledxError):
@@ -211,12 +215,17 @@ class S3:
         media_type: str,
         sha256: str,
         etag: str = "",
+        step_aside: Callable[[], None] = go_on,
     ) -> None:
-        """Copy inside the store; `source` is (zone, key, size). With `etag`, only if the source still has it."""
+        """Copy inside the store; `source` is (zone, key, size). With `etag`, only if the source still has it.
+
+        `step_aside` is called between two parts.
+        """
         zone, key, size = source
         if size > COPY_MAX:
             pieces = [(at, min(COPY_MAX, size - at)) for at in range(0, size, COPY_MAX)]
-            self.compose((zone, key), pieces, target, media_type=media_type, sha256=sha256, etag=etag)
+            told = {"media_type": media_type, "sha256": sha256, "etag": etag}
+            self.compose((zone, key), pieces, target, **told, step_aside=step_aside)
             return
         headers: dict[str, str | list[str] | tuple[str]] = {
             "x-amz-copy-source": quote(f"/{self.settings.bucket(zone)}/{key}"),
@@ -238,17 +247,21 @@ class S3:
         media_type: str,
         sha256: str,
         etag: str = "",
+        step_aside: Callable[[], None] = go_on,
     ) -> None:
-        """Write `target` from ranges (offset, length) of `source` and literal bytes, ranges copied by the store."""
+        """Write `target` from ranges (offset, length) of `source` and literal bytes, ranges copied by the store.
+
+        `step_aside` is called between two parts.
+        """
         bucket, key = self.settings.bucket(target[0]), target[1]
         with _translated(f"{source[0]} to {target[0]}"):
             headers = {"Content-Type": media_type, "x-amz-meta-sha256": sha256}
             upload = self._minio._create_multipart_upload(bucket, key, dict(headers))
             try:
-                parts = [
-                    self._part(source, piece, (bucket, key), upload, number, etag)
-                    for number, piece in enumerate(pieces, 1)
-                ]
+                parts = []
+                for number, piece in enumerate(pieces, 1):
+                    step_aside()
+                    parts.append(self._part(source, piece, (bucket, key), upload, number, etag))
                 self._minio._complete_multipart_upload(bucket, key, upload, parts)
             except BaseException:
                 self._minio._abort_multipart_upload(bucket, key, upload)

@@ -16,7 +16,7 @@ import structlog
 
 from imaging.deid import keys
 from queues import broker
-from queues.timers import Duty
+from queues.timers import NEVER, Duty
 from storage import readings, uploads
 from storage.database import Database
 from storage.drops import CHANNEL as INBOX
@@ -120,13 +120,22 @@ def worker_broker(settings: Settings) -> dramatiq.Broker:
     return broker.LaneBroker(urls, quorum=settings.broker_quorum) if urls else broker.in_process()
 
 
-def watch(parts: Parts, settings: Settings) -> tuple[Duty, ...]:
-    """The inbox is looked at apart from the other duties: a stat drop is noticed while a backlog is cleared away."""
+def watch(parts: Parts) -> tuple[Duty, ...]:
+    """A clinic's inbox is looked at when the store tells of a drop, apart from all else: it may be a stat case."""
 
     def look(clinic: str) -> int:
-        return intake.scan(parts, clinic or None, at_most=intake.AT_ONCE)
+        return intake.scan(parts, clinic, at_most=intake.AT_ONCE)
 
-    return (Duty("inbox", settings.inbox_poll_seconds, look, channel=INBOX),)
+    return (Duty("inbox events", NEVER, look, channel=INBOX, first=NEVER),)
+
+
+def poll(parts: Parts, settings: Settings) -> tuple[Duty, ...]:
+    """The whole inbox is listed for what no event told of; with a backlog that takes seconds."""
+
+    def look(_payload: str) -> int:
+        return intake.scan(parts, at_most=intake.AT_ONCE)
+
+    return (Duty("inbox", settings.inbox_poll_seconds, look),)
 
 
 def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:

@@ -23,10 +23,11 @@ from dramatiq.errors import BrokerConnectionError
 from cases.stages import BULK_LANES, EXPRESS_LANES, LANES
 from queues.broker import declare
 from queues.relay import Relay, RelaySettings
-from queues.timers import WATCH_LOCK, Timers
+from queues.timers import POLL_LOCK, WATCH_LOCK, Timers
 from teledx import bootstrap
 from teledx.settings import Settings
 from workers import actors
+from workers.courtesy import Courtesy
 from workers.leases import Leases
 from workers.parts import Parts
 from workers.stage import Runner
@@ -36,18 +37,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """The lanes that a worker process serves; how far it steps back for others (added to its OS niceness); and whether
-    it may lead the relay and the region's duties, which must not step back."""
+    """The lanes that a worker process serves; what is added to its OS niceness; whether it steps aside while stat work
+    is due; and whether it may lead the relay and the region's duties, which must not step back."""
 
     lanes: tuple[str, ...]
     niceness: int
+    steps_aside: bool
     leads: bool
 
 
 ROLES: dict[str, Role] = {
-    "express": Role(lanes=EXPRESS_LANES, niceness=0, leads=True),
-    "bulk": Role(lanes=BULK_LANES, niceness=10, leads=False),
-    "all": Role(lanes=(*EXPRESS_LANES, *BULK_LANES), niceness=0, leads=True),
+    "express": Role(lanes=EXPRESS_LANES, niceness=0, steps_aside=False, leads=True),
+    "bulk": Role(lanes=BULK_LANES, niceness=10, steps_aside=True, leads=False),
+    "all": Role(lanes=(*EXPRESS_LANES, *BULK_LANES), niceness=0, steps_aside=False, leads=True),
 }
 # Exit code that asks whoever keeps us to start us again: a stage is stuck for good.
 STUCK = 75
@@ -63,11 +65,15 @@ class WorkerProcess:
         leads = ROLES[role].leads
         self.owner = f"{socket.gethostname()}:{role}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.leases = Leases(parts.database, parts.limits.heartbeat)
+        self._background: list[Relay | Timers | Courtesy] = []
+        if ROLES[role].steps_aside:
+            courtesy = Courtesy(parts.database)
+            self._background.append(courtesy)
+            parts = replace(parts, step_aside=courtesy)
         actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
         self._parts = parts
         self._broker = broker
         self._workers = [actors.worker(broker, lane, settings.worker_threads) for lane in lanes]
-        self._background: list[Relay | Timers] = []
         distributed = isinstance(broker, RabbitmqBroker)
         if leads or not distributed:
             relay = RelaySettings(
@@ -79,7 +85,8 @@ class WorkerProcess:
             self._background.append(Relay(parts.database, broker, relay))
         if leads:
             self._background += [
-                Timers(parts.database, bootstrap.watch(parts, settings), lock=WATCH_LOCK),
+                Timers(parts.database, bootstrap.watch(parts), lock=WATCH_LOCK),
+                Timers(parts.database, bootstrap.poll(parts, settings), lock=POLL_LOCK),
                 Timers(parts.database, bootstrap.duties(parts, settings)),
             ]
         self._stop = threading.Event()

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from cases.errors import NotAllowed, Transient
 from cases.fitness import unfit
 from cases.network import Network
-from cases.order import Order, problems
+from cases.order import ORDER_NAME, Order, problems
 from cases.reasons import REASONS
 from storage import drops
 from storage.database import Database
@@ -28,7 +28,6 @@ from workers.parts import Parts
 
 log = structlog.get_logger()
 
-ORDER_NAME = "order.json"
 # What we write into a drop's prefix for clinics that only speak S3.
 NOTICES = ("receipt.json", "rejected.json", "quarantined.json")
 ORDER_SIZE_MAX = 16 << 20
@@ -181,6 +180,8 @@ def _wait(parts: Parts, drop: Drop, missing: list[str]) -> bool:
     elif drop.missing != missing:
         with parts.database.transaction() as connection:
             drops.show_missing(connection, drop.id, missing)
+            # what came between the listing and now was no news yet: the store's events count for drops that are known
+            drops.look_again(connection, drop.clinic)
     return False
 
 

@@ -16,7 +16,7 @@ from storage.database import Database
 from storage.network import NetworkRows
 from storage.objects import RunObjects
 from storage.runs import Run
-from storage.s3 import S3
+from storage.s3 import S3, go_on
 from workers.child import Child
 
 
@@ -45,7 +45,7 @@ class Parts:
     is_workday: Callable[[date], bool]
     scratch: Path
     limits: Limits = Limits()
-    objects: Callable[[S3, Database, Run], RunObjects] = RunObjects
+    step_aside: Callable[[], None] = go_on
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,7 @@ from cases.documents import Received, ReceivedFile, StoredObject
 from cases.errors import Quarantine, Reject, Transient
 from cases.milestones import Milestone
 from cases.network import Network
-from cases.order import FileLine, Order
+from cases.order import ORDER_NAME, FileLine, Order
 from cases.turnaround import expected_due
 from storage import drops
 from storage.drops import Drop, NewCase
@@ -100,7 +100,7 @@ def content_sha256(order: Order) -> str:
 
 
 def _order(parts: Parts, drop: Drop, listing: dict[str, Found]) -> Order:
-    found = listing.get(intake.ORDER_NAME)
+    found = listing.get(ORDER_NAME)
     if found is None or found.etag != drop.order_etag:
         raise Reject("files-missing", "order.json was deleted or replaced before the receipt")
     order, wrong = intake.read_order(parts.s3, drop.prefix, found)

@@ -19,6 +19,7 @@ from cases.errors import NotAllowed, SetAside, TeledxError, Transient
 from cases.stages import STAGES, Stage
 from storage import cases, circuits, runs, transition
 from storage.database import Connection
+from storage.objects import RunObjects
 from storage.runs import Run
 from storage.transition import Done, LostOwnership
 from workers import deidentify, deliver, preprocess, receive, return_, route
@@ -49,6 +50,7 @@ class Runner:
 
     def run(self, case_id: str, stage: str, case_version: int) -> None:
         """Run one stage once; a stale duplicate is logged and done with. Raises `Transient` if it cannot even claim."""
+        self.parts.step_aside()
         run = runs.claim(
             self.parts.database, case_id=case_id, stage=stage, case_version=case_version, owner=self.owner
         )
@@ -105,7 +107,7 @@ class Runner:
     def _tools(self, run: Run, scratch: Path) -> Tools:
         parts = self.parts
         return Tools(
-            objects=parts.objects(parts.s3, parts.database, run),
+            objects=RunObjects(parts.s3, parts.database, run, parts.step_aside),
             vault=parts.vault,
             child=parts.child,
             progress=RunProgress(parts.database, run, parts.limits.slice),

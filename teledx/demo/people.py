@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from cases.order import Order
+from cases.order import ORDER_NAME, Order
 from storage.s3 import S3, S3Settings
 from teledx.demo.script import Scene
 from teledx.house import House
@@ -60,7 +60,7 @@ class Clinic:
             )
             progress(line.size)
         content = order.model_dump_json().encode()
-        self._s3.replace("inbox", f"{prefix}order.json", content, "application/json")
+        self._s3.replace("inbox", f"{prefix}{ORDER_NAME}", content, "application/json")
 
     def cases(self) -> list[dict[str, Any]]:
         answer = self._http.get("/api/cases", params={"limit": 200})

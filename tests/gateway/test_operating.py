@@ -1,6 +1,7 @@
 """Health, metrics, the store's events, and what every answer carries."""
 
 import json
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gateway import metric_names
 from gateway.app import create
+from storage import drops
 from tests.gateway.conftest import WEBHOOK_TOKEN, parts_of, serving
 from tests.servers.object_store import ObjectStore
 from tests.storage.filled import delivered, opened, received, set_aside
@@ -118,9 +120,28 @@ def test_a_store_event_wakes_the_watch_for_that_clinic_and_says_no_more(region, 
             f"/buckets/{inbox}/nobody/drop/戴诗琪.dcm",
             f"/buckets/{s3.settings.bucket('identified')}/jiangshan/x",
             "/etc/jiangshan/x",
+            f"/buckets/{inbox}/jiangshan/drop/戴诗琪.dcm",  # no drop yet: it begins with its order
         ):
             assert tell(client, key).status_code == 204
-        assert tell(client, f"/buckets/{inbox}/wuxiang/drop/戴诗琪.dcm").status_code == 204
+        assert tell(client, f"/buckets/{inbox}/wuxiang/戴诗琪/order.json").status_code == 204
+        notes = list(heard.notifies(timeout=5, stop_after=1))
+    assert [n.payload for n in notes] == ["wuxiang"]
+
+
+def test_a_store_event_of_a_file_wakes_the_watch_where_a_drop_waits_for_files(region, at_region, s3):
+    with region.transaction() as connection:
+        drops.sight(
+            connection,
+            clinic="wuxiang",
+            prefix="wuxiang/x/",
+            order_etag="e",
+            order_at=datetime.now(UTC),
+            newest_at=datetime.now(UTC),
+        )
+    with region.listening("inbox") as heard:
+        assert (
+            tell(at_region(""), f"/buckets/{s3.settings.bucket('inbox')}/wuxiang/x/1.dcm").status_code == 204
+        )
         notes = list(heard.notifies(timeout=5, stop_after=1))
     assert [n.payload for n in notes] == ["wuxiang"]
 
