@@ -21,6 +21,7 @@ WORKERS = (
     WorkerPlan(name="worker-bulk", role="bulk", settings=BULK_SETTINGS),
 )
 WAIT_SECONDS = 600.0
+BETWEEN_SECONDS = 2.0
 SLIDES = 2
 SLIDES_DROPPED = 6
 TIMES_ALLOWED = 2.0
@@ -102,9 +103,10 @@ class Trip:
 
 
 def _to_worklist(house: Deployment, prefix: str, priority: str, count: int, clinic: str) -> list[Trip]:
-    """One case after the other."""
+    """One case after the other, each once the system is at its other work again."""
     trips = []
     for number in range(count):
+        time.sleep(BETWEEN_SECONDS)
         drop = small_ct(clinic, f"{prefix}{number:05d}", priority=priority)
         upload(house, drop)
         dropped_at = time.time()

@@ -23,7 +23,7 @@ from gateway.signin import Caller, Signed
 from storage import drops, uploads
 from storage.cases import UnknownCase
 from storage.database import Connection
-from storage.drops import CHANNEL, Drop
+from storage.drops import Drop
 from storage.s3 import MIB, S3, Absent
 from storage.uploads import FileUpload, Upload
 
@@ -185,7 +185,7 @@ def complete(asking: Signed, drop_id: str) -> DropState:
             uploads.complete(connection, drop_id)
             _write_order(asking.parts.s3, drop, upload.order_document)
             asking.audit(connection, "drop.create", drop_id, note="complete")
-            connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, drop.clinic))
+            drops.hint(connection, drop.clinic, drop.prefix)
     return DropState(drop=drop_id, state=drop.state)
 
 

@@ -19,7 +19,7 @@ from storage.database import Connection, Database, Row
 from storage.runs import Run
 from storage.transition import LostOwnership
 
-# NOTIFY channel that hints at a clinic with something new in its inbox; the payload is the clinic's id.
+# NOTIFY channel that says whose inbox to look at: a clinic's id, or `<clinic>/` to look where `vault.hint` says.
 CHANNEL = "inbox"
 # Ends of an earlier case after which its accession number may be used again.
 _REUSABLE = ("rejected", "cancelled")
@@ -142,16 +142,28 @@ def passed(
     return frozenset((r["prefix"], r["etag"], r["at"]) for r in rows)
 
 
-def awaited(connection: Connection, clinic: str) -> bool:
-    """True while some drop of the clinic is known and not complete."""
-    rows = connection.execute(
-        "SELECT 1 FROM vault.drops WHERE clinic = %s AND state = 'arriving' LIMIT 1", (clinic,)
-    )
+def awaited(connection: Connection, prefix: str) -> bool:
+    """True while the drop under `prefix` is known and not complete."""
+    rows = connection.execute("SELECT 1 FROM vault.drops WHERE prefix = %s AND state = 'arriving'", (prefix,))
     return rows.fetchone() is not None
 
 
+def hint(connection: Connection, clinic: str, prefix: str) -> None:
+    """Have this drop looked at soon. Its prefix may carry identity, so it is kept in the vault and never sent."""
+    connection.execute(
+        "INSERT INTO vault.hint (prefix, clinic) VALUES (%s, %s) ON CONFLICT DO NOTHING", (prefix, clinic)
+    )
+    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{clinic}/"))
+
+
+def hinted(connection: Connection, clinic: str) -> list[str]:
+    """Take the hints at drops of this clinic."""
+    rows = connection.execute("DELETE FROM vault.hint WHERE clinic = %s RETURNING prefix", (clinic,))
+    return sorted(row["prefix"] for row in rows.fetchall())
+
+
 def look_again(connection: Connection, clinic: str) -> None:
-    """Have this clinic's inbox looked at soon."""
+    """Have this clinic's whole inbox looked at soon."""
     connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, clinic))
 
 

@@ -32,7 +32,7 @@ WHERE object.zone = o.zone AND object.key = o.key AND object.case_id = %(case_id
 class RunObjects:
     """`cases.ports.Objects` for one run. Keys must begin with the run's case id.
 
-    `step_aside` is called between two blocks that it reads and between two parts that the store copies.
+    `step_aside` is called before what it writes, and between two blocks that it reads or that the store copies.
     """
 
     def __init__(self, s3: S3, database: Database, run: Run, step_aside: Callable[[], None] = go_on) -> None:
@@ -65,6 +65,7 @@ class RunObjects:
         self._intended.update(new)
 
     def read(self, stored: StoredObject, offset: int = 0, length: int | None = None) -> bytes:
+        self._step_aside()
         content = self._s3.get(stored.zone, stored.key, offset, length)
         self.bytes_in += len(content)
         return content
@@ -110,6 +111,7 @@ class RunObjects:
             media_type=media_type,
         )
         self.intend([(zone, key)])
+        self._step_aside()
         try:
             self._s3.put_new(zone, key, content, media_type, done.sha256)
             self.bytes_out += done.size

@@ -20,7 +20,7 @@ from cases.errors import TeledxError, Transient
 MIB = 1 << 20
 # S3's smallest part anywhere but last, and the largest that one copy moves: a fraction of a second of the store's time.
 PART_MIN = 5 * MIB
-COPY_MAX = 64 * MIB
+COPY_MAX = 16 * MIB
 
 _AWAY_CODES = {
     "InternalError",

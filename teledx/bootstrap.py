@@ -123,8 +123,8 @@ def worker_broker(settings: Settings) -> dramatiq.Broker:
 def watch(parts: Parts) -> tuple[Duty, ...]:
     """A clinic's inbox is looked at when the store tells of a drop, apart from all else: it may be a stat case."""
 
-    def look(clinic: str) -> int:
-        return intake.scan(parts, clinic, at_most=intake.AT_ONCE)
+    def look(told: str) -> int:
+        return intake.look(parts, told, at_most=intake.AT_ONCE)
 
     return (Duty("inbox events", NEVER, look, channel=INBOX, first=NEVER),)
 

@@ -57,8 +57,18 @@ class Sighted:
         return max(f.modified_at for f in self.files.values())
 
 
-def scan(parts: Parts, clinic: str | None = None, *, at_most: int | None = None) -> int:
-    """Look through the inbox (of one clinic, or all); returns how many drops became complete.
+def look(parts: Parts, told: str, *, at_most: int | None = None) -> int:
+    """Look where a notice on `drops.CHANNEL` says; returns how many drops became complete."""
+    clinic = told.rstrip("/")
+    if told == clinic:
+        return scan(parts, f"{clinic}/", at_most=at_most)
+    with parts.database.transaction() as connection:
+        prefixes = drops.hinted(connection, clinic)
+    return sum(scan(parts, prefix, at_most=at_most) for prefix in prefixes)
+
+
+def scan(parts: Parts, under: str = "", *, at_most: int | None = None) -> int:
+    """Look through the inbox, or what lies `under` a prefix of it; returns how many drops became complete.
 
     With `at_most`, so many drops of one clinic become complete now and its inbox is looked at again soon, so that a
     clinic that drops hundreds at once does not keep the others waiting.
@@ -66,7 +76,7 @@ def scan(parts: Parts, clinic: str | None = None, *, at_most: int | None = None)
     _, network = parts.network.current()
     completed: Counter[str] = Counter()
     left: set[str] = set()
-    for sighted in _new(parts, _sighted(parts.s3, f"{clinic}/" if clinic else "")):
+    for sighted in _new(parts, _sighted(parts.s3, under)):
         if at_most is not None and completed[sighted.clinic] >= at_most:
             left.add(sighted.clinic)
             continue
@@ -181,7 +191,7 @@ def _wait(parts: Parts, drop: Drop, missing: list[str]) -> bool:
         with parts.database.transaction() as connection:
             drops.show_missing(connection, drop.id, missing)
             # what came between the listing and now was no news yet: the store's events count for drops that are known
-            drops.look_again(connection, drop.clinic)
+            drops.hint(connection, drop.clinic, drop.prefix)
     return False
 
 

@@ -237,6 +237,13 @@ CREATE TABLE vault.drops (
 CREATE INDEX drops_arriving ON vault.drops (clinic) WHERE state = 'arriving';
 CREATE INDEX drops_quarantined ON vault.drops (ended_at) WHERE state = 'quarantined';
 
+-- Where the store told of something new, until somebody has looked. Losing a hint costs seconds: the inbox is listed too.
+CREATE UNLOGGED TABLE vault.hint (
+    prefix        text PRIMARY KEY,            -- of a drop
+    clinic        text NOT NULL
+);
+CREATE INDEX hint_of_clinic ON vault.hint (clinic);
+
 CREATE TABLE vault.case_order (
     case_id          text PRIMARY KEY REFERENCES cases,
     clinic           text NOT NULL,

@@ -63,7 +63,7 @@ def test_files_go_straight_to_the_store_and_the_order_comes_last(small_parts, re
     with region.listening("inbox") as heard:
         assert chen.post(f"/api/drops/{drop}/complete").json() == {"drop": drop, "state": "arriving"}
         (note,) = heard.notifies(timeout=5, stop_after=1)
-    assert note.payload == "jiangshan"
+    assert note.payload == "jiangshan/"
     assert json.loads(s3.get("inbox", f"{prefix}order.json")) == told()["order"]
     assert s3.get("inbox", f"{prefix}戴诗琪/large.svs") == LARGE
 

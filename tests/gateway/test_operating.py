@@ -125,7 +125,7 @@ def test_a_store_event_wakes_the_watch_for_that_clinic_and_says_no_more(region, 
             assert tell(client, key).status_code == 204
         assert tell(client, f"/buckets/{inbox}/wuxiang/戴诗琪/order.json").status_code == 204
         notes = list(heard.notifies(timeout=5, stop_after=1))
-    assert [n.payload for n in notes] == ["wuxiang"]
+    assert [n.payload for n in notes] == ["wuxiang/"]
 
 
 def test_a_store_event_of_a_file_wakes_the_watch_where_a_drop_waits_for_files(region, at_region, s3):
@@ -143,7 +143,7 @@ def test_a_store_event_of_a_file_wakes_the_watch_where_a_drop_waits_for_files(re
             tell(at_region(""), f"/buckets/{s3.settings.bucket('inbox')}/wuxiang/x/1.dcm").status_code == 204
         )
         notes = list(heard.notifies(timeout=5, stop_after=1))
-    assert [n.payload for n in notes] == ["wuxiang"]
+    assert [n.payload for n in notes] == ["wuxiang/"]
 
 
 @pytest.mark.parametrize("token", ["wrong", "tdx_anything"])

@@ -203,7 +203,7 @@ def test_a_clinic_that_drops_many_at_once_gets_them_in_turns_and_keeps_nobody_wa
         told = [n.payload for n in connection.notifies(timeout=5, stop_after=1)]
     assert told == ["jiangshan"]
     assert region.one("SELECT count(*) AS n FROM vault.drops WHERE clinic = 'xianxiang'")["n"] == 1
-    assert intake.scan(region.parts, told[0], at_most=2) == 1
+    assert intake.look(region.parts, told[0], at_most=2) == 1
 
 
 def test_a_drop_of_a_clinic_that_was_added_since_is_received_when_released(region, image):
