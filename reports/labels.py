@@ -94,7 +94,7 @@ LABELS: Mapping[str, Pair] = {
     "role.adjudication": ("adjudication", "仲裁"),
 }
 
-_AGE_UNITS: Mapping[str, Pair] = {
+AGE_UNITS: Mapping[str, Pair] = {
     "Y": ("years", "岁"),
     "M": ("months", "个月"),
     "W": ("weeks", "周"),
@@ -120,5 +120,5 @@ def age_in_words(age: str, language: Language) -> str:
     found = _DICOM_AGE.fullmatch(age)
     if not found:
         return age
-    count, (english, chinese) = int(found[1]), _AGE_UNITS[found[2]]
+    count, (english, chinese) = int(found[1]), AGE_UNITS[found[2]]
     return pick((f"{count} {english}", f"{count}{chinese}"), language, joint=" / ")

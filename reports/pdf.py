@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import string
+import tempfile
 from datetime import datetime
+from pathlib import Path
 
 from cases.order import Coded
 from reports.content import Language, Organisation, ReportContent
-from reports.labels import LABELS, age_in_words, label, pick
+from reports.font import cut
+from reports.labels import AGE_UNITS, LABELS, age_in_words, label, pick
 from reports.sheet import BODY, QUIET, SMALL, Fact, Sheet
 
 _NOT_FINAL = ("registered", "preliminary")
@@ -20,7 +25,27 @@ def render(content: ReportContent, language: Language = "zh") -> bytes:
     bytes. A character that the font lacks is printed as its Unicode number, never left out. The file's metadata
     holds no identity.
     """
-    sheet = Sheet(foot=_foot(content, language), made_at=content.signed_at)
+    characters = _characters(content)
+    with tempfile.NamedTemporaryFile(prefix="teledx-font-", suffix=".otf") as font:
+        font.write(cut(characters))
+        font.flush()
+        sheet = Sheet(
+            font=Path(font.name),
+            characters=characters,
+            foot=_foot(content, language),
+            made_at=content.signed_at,
+        )
+        return _drawn(sheet, content, language)
+
+
+def _characters(content: ReportContent) -> frozenset[str]:
+    """Every character that the report may show: its own, those of all labels, and of numbers, dates and codes."""
+    said = json.dumps(content.model_dump(mode="json"), ensure_ascii=False)
+    labels = (text for pair in (*LABELS.values(), *AGE_UNITS.values()) for text in pair)
+    return frozenset("".join((said, *labels, string.printable, "·—〔〕")))
+
+
+def _drawn(sheet: Sheet, content: ReportContent, language: Language) -> bytes:
     _head(sheet, content, language)
     _patient(sheet, content, language)
     _examination(sheet, content, language)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from functools import lru_cache
+from pathlib import Path
 
-from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 from fpdf import FPDF
 from fpdf.enums import TextMode
 from fpdf.fonts import TTFFont
-from pylopdf_fonts_zh_cn import sans_path
 
+from reports.font import glyphs
 from reports.typography import lines_of, visible
 
 Colour = tuple[int, int, int]
@@ -39,29 +39,28 @@ def leading(size: float) -> float:
     return size * 0.3528 * 1.55
 
 
-@lru_cache(maxsize=1)
-def glyphs() -> frozenset[int]:
-    """The Unicode numbers of the characters that the embedded font can show."""
-    with TTFont(sans_path(), lazy=True) as font:
-        return frozenset(font.getBestCmap())
-
-
 class Sheet(FPDF):
-    """Pages with one embedded font. `foot` are the lines at the bottom of every page, `number` stands beside them."""
+    """Pages with one embedded font. `foot` are the lines at the bottom of every page, `number` stands beside them.
 
-    def __init__(self, *, foot: Sequence[str], made_at: datetime) -> None:
+    `font` is a file with glyphs for `characters`; drawing any other one raises ValueError, for it would not be seen.
+    """
+
+    def __init__(
+        self, *, font: Path, characters: frozenset[str], foot: Sequence[str], made_at: datetime
+    ) -> None:
         super().__init__(orientation="portrait", unit="mm", format="A4")
         self.set_creation_date(made_at)
         self.set_producer("teledx")
         self.set_margins(MARGIN, TOP, MARGIN)
         self.set_auto_page_break(False)
         self.c_margin = 0.0
-        self.add_font("sans", fname=str(sans_path()))
+        self.add_font("sans", fname=font)
         # The whole font's bounding box holds for its subset too; drawing every glyph to find a tighter one takes longer
         # than all the rest of a report.
-        font = self.fonts["sans"]
-        assert isinstance(font, TTFFont), "added from a file in the line above"
-        font.ttfont.recalcBBoxes = False
+        added = self.fonts["sans"]
+        assert isinstance(added, TTFFont), "added from a file in the line above"
+        added.ttfont.recalcBBoxes = False
+        self.characters = characters
         self.set_font("sans", size=BODY)
         self.glyphs = glyphs()
         self.lacking = False
@@ -107,6 +106,8 @@ class Sheet(FPDF):
         self, x: float, y: float, line: str, size: float, colour: Colour = INK, *, strong: bool = False
     ) -> None:
         """One line whose top left is (x, y); strong is the same outline with a stroke (there is one weight)."""
+        if not self.characters.issuperset(line):
+            raise ValueError("a line has a character for which no glyph was cut")
         self.set_font("sans", size=size)
         self.set_text_color(*colour)
         self.set_xy(x, y)

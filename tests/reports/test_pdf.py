@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import string
 import subprocess
 from pathlib import Path
 from typing import get_args
@@ -13,6 +14,7 @@ from PIL import Image
 from pypdf import PdfReader
 
 from cases.states import REPORT_STATES
+from reports import pdf
 from reports.content import Language, ReportContent, Status
 from reports.labels import LABELS, age_in_words
 from reports.pdf import render
@@ -29,6 +31,12 @@ def text_of(pdf: bytes) -> str:
 
 def bare(text: str) -> str:
     return re.sub(r"\s", "", text)
+
+
+def test_a_character_without_a_glyph_is_never_drawn_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pdf, "_characters", lambda _: frozenset(string.printable))
+    with pytest.raises(ValueError, match="no glyph was cut"):
+        render(imaging())
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

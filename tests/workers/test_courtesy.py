@@ -80,8 +80,12 @@ def test_bulk_work_waits_until_the_stat_work_has_ended(rows, start):
     add(rows, "STAT-CAS1", "stat")
     until_held(asking)
     passed = threading.Event()
-    waiting = threading.Thread(target=lambda: (asking(), passed.set()), daemon=True)
-    waiting.start()
+
+    def work() -> None:
+        asking()
+        passed.set()
+
+    threading.Thread(target=work, daemon=True).start()
     assert not passed.wait(0.3)
     end(rows, "STAT-CAS1")
     assert passed.wait(2)
