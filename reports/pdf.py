@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import string
 import tempfile
@@ -35,7 +36,8 @@ def render(content: ReportContent, language: Language = "zh") -> bytes:
             foot=_foot(content, language),
             made_at=content.signed_at,
         )
-        return _drawn(sheet, content, language)
+        with contextlib.closing(sheet):
+            return _drawn(sheet, content, language)
 
 
 def _characters(content: ReportContent) -> frozenset[str]:

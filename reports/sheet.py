@@ -60,6 +60,7 @@ class Sheet(FPDF):
         added = self.fonts["sans"]
         assert isinstance(added, TTFFont), "added from a file in the line above"
         added.ttfont.recalcBBoxes = False
+        self._font_file = added.ttfont
         self.characters = characters
         self.set_font("sans", size=BODY)
         self.glyphs = glyphs()
@@ -67,6 +68,10 @@ class Sheet(FPDF):
         self.foot = [self.shown(line) for line in foot]
         self._width = lru_cache(maxsize=None)(self._width_of_character)
         self.add_page()
+
+    def close(self) -> None:
+        """Let go of the font's file."""
+        self._font_file.close()
 
     def shown(self, text: str) -> str:
         """The text with what the font lacks made visible; `lacking` remembers that there was some."""
