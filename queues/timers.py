@@ -21,6 +21,7 @@ log = structlog.get_logger()
 LEADER_LOCK = 0x7E1ED3
 WATCH_LOCK = 0x7E1ED4
 POLL_LOCK = 0x7E1ED5
+LOCKS = (LEADER_LOCK, WATCH_LOCK, POLL_LOCK)
 # For a duty that is done on notice alone.
 NEVER = math.inf
 REST_FACTOR = 3.0

@@ -196,10 +196,13 @@ def stat_is_due(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
 
 
 def mark_progress(database: Database, run: Run, parts: Sequence[str]) -> None:
-    """Remember that `parts` of a long run are behind us, whatever becomes of this attempt."""
+    """Remember that `parts` of a long run are behind us, whatever becomes of this attempt.
+
+    A run that comes forward is not the one that kills its workers, so the lost ones are forgotten.
+    """
     with database.transaction() as connection:
         connection.execute(
-            "UPDATE stage_run SET progress = progress || %s::jsonb, heartbeat_at = clock_timestamp()"
+            "UPDATE stage_run SET progress = progress || %s::jsonb, lost = 0, heartbeat_at = clock_timestamp()"
             " WHERE id = %s AND owner = %s AND outcome IS NULL",
             (json.dumps(list(parts)), run.id, run.owner),
         )
@@ -228,9 +231,12 @@ def end(connection: Connection, run: Run, outcome: str, error: str | None = None
     return bool(ended)
 
 
+# Before its last attempt a run waits a random while: what only stood beside the run that kills its worker goes apart
+# from it, and is not taken for it.
 _LAPSED = """
 UPDATE stage_run SET owner = NULL, heartbeat_at = NULL, published_at = NULL, published_by = NULL, lost = lost + 1,
-    error = 'worker lost'
+    error = 'worker lost', not_before = CASE WHEN lost + 2 < %(limit)s THEN not_before
+        ELSE clock_timestamp() + random() * make_interval(secs => %(lease)s) END
 WHERE outcome IS NULL AND owner IS NOT NULL AND heartbeat_at < clock_timestamp() - make_interval(secs => %(lease)s)
   AND lost + 1 < %(limit)s
 RETURNING case_id, stage

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from queues.timers import LOCKS, NEVER, Duty, Timers
 from storage.vault import PatientVault
 from teledx import bootstrap
 from teledx.commands.checks.database import skew
 from teledx.commands.exits import Exit
+from tests.servers.server import until
 
 
 def findings(answer) -> dict[str, dict[str, str]]:
@@ -154,6 +156,23 @@ def test_a_broker_is_well_once_its_queues_are_declared(teledx, environment, monk
     there.close()
     found = [f for f in teledx("doctor", "--json").json["findings"] if f["what"].startswith("broker")]
     assert [f["standing"] for f in found] == ["right"]
+
+
+def test_a_region_in_which_nobody_leads_is_warned_of(teledx, region, environment):
+    assert findings(teledx("doctor", "--json"))["duties"]["standing"] == "warning"
+    leading = [
+        Timers(region.rows, (Duty("none", NEVER, lambda _: None, first=NEVER),), lock=lock) for lock in LOCKS
+    ]
+    for timers in leading:
+        timers.start()
+    try:
+        until(
+            lambda: findings(teledx("doctor", "--json"))["duties"]["standing"] == "right",
+            what="somebody who leads",
+        )
+    finally:
+        for timers in leading:
+            timers.stop()
 
 
 def test_work_that_nobody_does_is_wrong(teledx, region, environment):

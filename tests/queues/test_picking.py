@@ -1,6 +1,7 @@
 """What the relay wakes, and in which order: by priority, then fairly across clinics, then by age, within a window."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 
@@ -150,6 +151,38 @@ def test_the_third_lost_worker_poisons_the_run(rows):
         with rows.transaction() as connection:
             _, poisoned = runs.reclaim(connection, lease=-1)
     assert [run.case_id for run in poisoned] == ["case"]
+
+
+def lose_the_worker(rows, owner):
+    run = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner=owner)
+    assert run is not None
+    with rows.transaction() as connection:
+        connection.execute("UPDATE stage_run SET heartbeat_at = clock_timestamp() - interval '2 minutes'")
+        runs.reclaim(connection, lease=60)
+        return connection.execute(
+            "SELECT lost, not_before - clock_timestamp() AS waits FROM stage_run"
+        ).fetchone()
+
+
+def test_a_run_goes_apart_from_others_for_its_last_attempt(rows):
+    """It may only have stood beside the run that kills its worker."""
+    add(rows, "case")
+    after = lose_the_worker(rows, "first")
+    assert after["lost"] == 1
+    assert after["waits"] <= timedelta(0)
+    after = lose_the_worker(rows, "second")
+    assert after["lost"] == 2
+    assert timedelta(0) < after["waits"] <= timedelta(seconds=60)
+
+
+def test_a_run_that_comes_forward_is_not_taken_for_the_one_that_kills_its_workers(rows):
+    add(rows, "case")
+    lose_the_worker(rows, "first")
+    run = runs.claim(rows, case_id="case", stage="preprocess", case_version=1, owner="second")
+    assert run is not None
+    runs.mark_progress(rows, run, ["file 1"])
+    with rows.transaction() as connection:
+        assert connection.execute("SELECT lost FROM stage_run").fetchone() == {"lost": 0}
 
 
 def test_what_another_owner_holds_cannot_be_ended_or_put_back(rows):

@@ -10,6 +10,7 @@ import psycopg
 
 from cases.errors import TeledxError
 from cases.network import load
+from queues.timers import LOCKS
 from storage import migrations
 from storage.database import Connection
 from teledx.commands.checks.finding import CONNECT_SECONDS, Examined, Finding, right, skipped, warning, wrong
@@ -142,6 +143,23 @@ def network(examined: Examined) -> Iterator[Finding]:
     yield right(
         "network", f"version {row['version']}, {len(found.clinics)} clinics, {len(found.partners)} partners"
     )
+
+
+def duties(examined: Examined) -> Iterator[Finding]:
+    """Some process leads: without one no drop is noticed, and no lost worker is missed."""
+    if examined.connection is None or examined.is_partner_side:
+        return
+    held = examined.connection.execute(
+        "SELECT count(DISTINCT objid) AS n FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0"
+        " AND objid = ANY(%s::bigint[]::oid[])",
+        (list(LOCKS),),
+    ).fetchone()
+    assert held is not None, "count gives a row"
+    if held["n"] == len(LOCKS):
+        yield right("duties", "the inbox is watched and lost workers are missed")
+    else:
+        said = "no process looks after the inbox and after lost workers"
+        yield warning("duties", said, "Start a worker that leads: teledx worker --role express (or all)")
 
 
 def work(examined: Examined) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ CHECKS: tuple[Check, ...] = (
     database.schema,
     database.clock,
     database.network,
+    database.duties,
     database.work,
     here.keyring,
     store.reachable,
