@@ -31,7 +31,7 @@ FULL = Size(
     slide=1_000_000_000,
     repeat=3,
     waiting=1000,
-    stat=20,
+    stat=40,
     flood=150,
     busy_slide=500_000_000,
 )

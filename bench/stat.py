@@ -21,7 +21,7 @@ WORKERS = (
     WorkerPlan(name="worker-bulk", role="bulk", settings=BULK_SETTINGS),
 )
 WAIT_SECONDS = 600.0
-BETWEEN_SECONDS = 2.0
+BETWEEN_SECONDS = 2.0  # then everybody who stepped aside is at work again
 SLIDES = 2
 SLIDES_DROPPED = 6
 TIMES_ALLOWED = 2.0

@@ -12,7 +12,7 @@ import psycopg
 from cases.stages import PRIORITIES, STAT_LANES, lane_of
 from storage.database import Connection, Database, Row
 
-# NOTIFY channel on which a new run wakes the relays.
+# NOTIFY channel on which a new run wakes the relays; the payload is its stage, or '' for anything else that changed.
 CHANNEL = "stage_run"
 
 
@@ -90,7 +90,7 @@ def add(
         "delay": delay,
     }
     connection.execute(_ADD, values)
-    connection.execute("SELECT pg_notify(%s, '')", (CHANNEL,))
+    connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, stage))
 
 
 # Order: by priority, then fairly across clinics (the n-th waiting run of a clinic counts the ones it has in flight),

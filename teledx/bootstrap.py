@@ -143,7 +143,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
     zones = REGION_ZONES[1:]
 
     def clear(_payload: str) -> int:
-        return intake.clear(parts.database, parts.s3)
+        return intake.clear(parts)
 
     def expire(_payload: str) -> None:
         with parts.database.transaction() as connection:

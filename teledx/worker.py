@@ -37,8 +37,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """The lanes that a worker process serves; what is added to its OS niceness; whether it steps aside while stat work
-    is due; and whether it may lead the relay and the region's duties, which must not step back."""
+    """The lanes that a worker process serves; what is added to its OS niceness; whether its stages step aside while
+    stat work is due; and whether it may lead the relay and the region's duties."""
 
     lanes: tuple[str, ...]
     niceness: int
@@ -65,15 +65,14 @@ class WorkerProcess:
         leads = ROLES[role].leads
         self.owner = f"{socket.gethostname()}:{role}:{os.getpid()}:{uuid.uuid4().hex[:6]}"
         self.leases = Leases(parts.database, parts.limits.heartbeat)
-        self._background: list[Relay | Timers | Courtesy] = []
-        if ROLES[role].steps_aside:
-            courtesy = Courtesy(parts.database)
-            self._background.append(courtesy)
-            parts = replace(parts, step_aside=courtesy)
-        actors.register(broker, Runner(parts=parts, leases=self.leases, owner=self.owner), lanes)
+        courtesy = Courtesy(parts.database)
+        aside = replace(parts, step_aside=courtesy)
+        stages_on = aside if ROLES[role].steps_aside else parts
+        actors.register(broker, Runner(parts=stages_on, leases=self.leases, owner=self.owner), lanes)
         self._parts = parts
         self._broker = broker
         self._workers = [actors.worker(broker, lane, settings.worker_threads) for lane in lanes]
+        self._background: list[Relay | Timers | Courtesy] = [courtesy]
         distributed = isinstance(broker, RabbitmqBroker)
         if leads or not distributed:
             relay = RelaySettings(
@@ -86,8 +85,8 @@ class WorkerProcess:
         if leads:
             self._background += [
                 Timers(parts.database, bootstrap.watch(parts), lock=WATCH_LOCK),
-                Timers(parts.database, bootstrap.poll(parts, settings), lock=POLL_LOCK),
-                Timers(parts.database, bootstrap.duties(parts, settings)),
+                Timers(parts.database, bootstrap.poll(aside, settings), lock=POLL_LOCK),
+                Timers(parts.database, bootstrap.duties(aside, settings)),
             ]
         self._stop = threading.Event()
 

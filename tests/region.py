@@ -131,7 +131,7 @@ class Region:
             for wake in wakes:
                 self.runner.run(wake.case_id, wake.stage, wake.case_version)
                 done += 1
-        intake.clear(self.rows, self.s3)
+        intake.clear(self.parts)
         return done
 
     def fetch(self, query: str, *values: object) -> list[dict]:

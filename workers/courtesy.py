@@ -22,7 +22,7 @@ CREDIT = 30.0
 REFILL = 0.5
 # Of these at one place: the store ends a connection from which nothing was read for half a minute.
 WAIT_MOST = 10.0
-# Seconds for which something new in the inbox may be a stat case, until somebody has looked.
+# Seconds for which something new in the inbox may be a stat case, unless it has become a run before.
 HINT = 0.5
 # Seconds between two looks while it waits, and while it works.
 LOOK_WAITING = 0.05
@@ -75,6 +75,8 @@ class Courtesy:
             for notice in connection.notifies(timeout=rest, stop_after=1):
                 if notice.channel == drops.CHANNEL:
                     hinted_until = time.monotonic() + HINT
+                elif notice.payload == "receive":
+                    hinted_until = 0.0
 
     def _decide(self, due: bool) -> None:
         """Hold or let go, and keep the account of what was given away."""

@@ -34,7 +34,7 @@ ORDER_SIZE_MAX = 16 << 20
 # Drops asked about in one question, and drops of one clinic that become complete in one go while others wait.
 BATCH = 256
 AT_ONCE = 32
-# Drops cleared in one go, in the thread that also notices new ones.
+# Drops cleared in one go.
 CLEARED_AT_ONCE = 20
 
 
@@ -73,6 +73,8 @@ def scan(parts: Parts, under: str = "", *, at_most: int | None = None) -> int:
     With `at_most`, so many drops of one clinic become complete now and its inbox is looked at again soon, so that a
     clinic that drops hundreds at once does not keep the others waiting.
     """
+    if not under:
+        return sum(scan(parts, clinic, at_most=at_most) for clinic in _clinics(parts))
     _, network = parts.network.current()
     completed: Counter[str] = Counter()
     left: set[str] = set()
@@ -91,6 +93,14 @@ def scan(parts: Parts, under: str = "", *, at_most: int | None = None) -> int:
     if left:
         _come_again(parts, left)
     return completed.total()
+
+
+def _clinics(parts: Parts) -> Iterator[str]:
+    """The prefixes of all clinics that have anything in the inbox; steps aside before each."""
+    for found in parts.s3.listing("inbox", "", recursive=False):
+        if found.key.endswith("/"):
+            parts.step_aside()
+            yield found.key
 
 
 def _come_again(parts: Parts, clinics: Iterable[str]) -> None:
@@ -202,13 +212,14 @@ def _reject(parts: Parts, drop: Drop, code: str, wrong: tuple[str, ...] = ()) ->
     return False
 
 
-def clear(database: Database, s3: S3) -> int:
+def clear(parts: Parts) -> int:
     """Write the notices of ended drops into the inbox and take received files out of it; returns how many drops."""
-    with database.transaction() as connection:
+    with parts.database.transaction() as connection:
         ended = drops.uncleared(connection, CLEARED_AT_ONCE)
     for drop in ended:
+        parts.step_aside()
         try:
-            _clear_one(database, s3, drop)
+            _clear_one(parts.database, parts.s3, drop)
         except Transient:
             raise
         except Exception as error:  # noqa: BLE001 -- as above: the others are cleared

@@ -76,7 +76,7 @@ def unfinished_uploads(region: Region) -> list[str]:
 
 def tidy(region: Region) -> None:
     """What the region's timers do again and again, at once and whatever the age."""
-    intake.clear(region.rows, region.s3)
+    intake.clear(region.parts)
     reaper.reap(region.parts, older=timedelta(seconds=-1))
     reaper.abort_uploads(region.s3, region.zones, older=timedelta(seconds=-60))
 

@@ -244,7 +244,7 @@ def test_clearing_leaves_what_the_clinic_dropped_since(region, image):
     region.runner.run(waiting["case_id"], "receive", 0)
     a_second_later(region)
     region.s3.replace("inbox", f"{prefix}王秀英/1.dcm", image + b"next", "application/dicom")
-    intake.clear(region.rows, region.s3)
+    intake.clear(region.parts)
     assert region.s3.get("inbox", f"{prefix}王秀英/1.dcm") == image + b"next"
 
 
@@ -262,7 +262,7 @@ def test_a_look_in_the_middle_of_the_clearing_makes_no_drop_of_what_is_still_the
     prefix = received_and_not_cleared(region, image)
     region.s3.delete("inbox", [f"{prefix}order.json"])  # the store deletes the files of one call one by one
     intake.scan(region.parts)
-    intake.clear(region.rows, region.s3)
+    intake.clear(region.parts)
     intake.scan(region.parts)
     assert region.one("SELECT count(*) AS n FROM vault.drops") == {"n": 1}
     a_second_later(region)
