@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,9 @@ from cases.errors import TeledxError, Transient
 MIB = 1 << 20
 # S3's smallest part anywhere but last, and the largest that one copy moves: a fraction of a second of the store's time.
 PART_MIN = 5 * MIB
-COPY_MAX = 16 * MIB
+COPY_MAX = 8 * MIB
+# Parts under way at once: the store waits for its disk between two.
+COPIES = 3
 
 _AWAY_CODES = {
     "InternalError",
@@ -251,21 +255,27 @@ class S3:
     ) -> None:
         """Write `target` from ranges (offset, length) of `source` and literal bytes, ranges copied by the store.
 
-        `step_aside` is called between two parts.
+        `step_aside` is called before each part.
         """
         bucket, key = self.settings.bucket(target[0]), target[1]
         with _translated(f"{source[0]} to {target[0]}"):
             headers = {"Content-Type": media_type, "x-amz-meta-sha256": sha256}
             upload = self._minio._create_multipart_upload(bucket, key, dict(headers))
+
+            def one(number: int, piece: tuple[int, int] | bytes) -> Part:
+                step_aside()
+                return self._part(source, piece, (bucket, key), upload, number, etag)
+
+            pool = ThreadPoolExecutor(COPIES, thread_name_prefix="compose")
             try:
-                parts = []
-                for number, piece in enumerate(pieces, 1):
-                    step_aside()
-                    parts.append(self._part(source, piece, (bucket, key), upload, number, etag))
+                parts = list(pool.map(one, itertools.count(1), pieces))
                 self._minio._complete_multipart_upload(bucket, key, upload, parts)
             except BaseException:
+                pool.shutdown(cancel_futures=True)
                 self._minio._abort_multipart_upload(bucket, key, upload)
                 raise
+            finally:
+                pool.shutdown()
 
     def _part(
         self,
