@@ -9,7 +9,7 @@ from datetime import datetime
 
 import psycopg
 
-from cases.stages import PRIORITIES, STAT_LANES, lane_of
+from cases.stages import LANES, PRIORITIES, STAT_LANES, lane_of
 from storage.database import Connection, Database, Row
 
 # NOTIFY channel on which a new run wakes the relays; the payload is its stage, or '' for anything else that changed.
@@ -132,10 +132,17 @@ RETURNING r.id, r.case_id, r.stage, r.case_version, r.lane, r.priority, r.create
 """
 
 
+# First half of the advisory locks of `pick`; the second is the lane's number.
+_PICK_LOCK = 0x7E1ED1
+
+
 def pick(connection: Connection, *, lanes: Sequence[str], window: int, relay: str) -> tuple[WakeUp, ...]:
     """Choose and mark runs to wake, at most `window` in flight in each lane; the caller publishes before it commits."""
-    # The database is the truth of what is in flight, so two relays must count one after the other.
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (0x7E1ED1,))
+    # The database is the truth of what is in flight, so two relays of one lane must count one after the other.
+    connection.execute(
+        "SELECT pg_advisory_xact_lock(%s, n) FROM unnest(%s::int[]) n",
+        (_PICK_LOCK, sorted(LANES.index(lane) for lane in lanes)),
+    )
     found = connection.execute(_PICK, {"lanes": list(lanes), "window": window}).fetchall()
     if not found:
         return ()

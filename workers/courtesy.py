@@ -23,7 +23,7 @@ REFILL = 0.5
 # Of these at one place: the store ends a connection from which nothing was read for half a minute.
 WAIT_MOST = 10.0
 # Seconds for which something new in the inbox may be a stat case, unless it has become a run before.
-HINT = 0.5
+HINT = 0.15
 # Seconds between two looks while it waits, and while it works.
 LOOK_WAITING = 0.05
 LOOK_WORKING = 1.0
