@@ -22,6 +22,7 @@ WORKERS = (
 )
 WAIT_SECONDS = 600.0
 BETWEEN_SECONDS = 2.0  # then everybody who stepped aside is at work again
+WARM = 6  # cases, until every child of a worker has loaded what it needs
 SLIDES = 2
 SLIDES_DROPPED = 6
 TIMES_ALLOWED = 2.0
@@ -36,7 +37,7 @@ def _stat(size: Size) -> str:
     with deployed() as house, tempfile.TemporaryDirectory(prefix="teledx-bench-") as name:
         load = page.load_now()
         with house.workers(*WORKERS):
-            _to_worklist(house, "WARM", "stat", 2, house.clinics("ct")[0])
+            _to_worklist(house, "WARM", "stat", WARM, house.clinics("ct")[0])
             idle = _to_worklist(house, "IDLE", "stat", size.stat, house.clinics("ct")[0])
         clinics = round_robin(house.clinics("ct"), size.waiting)
         upload_all(house, [small_ct(clinic, f"ROUTINE{n:05d}") for n, clinic in enumerate(clinics, 1)])
@@ -47,7 +48,7 @@ def _stat(size: Size) -> str:
             upload(house, replace(template, order=order))
         with house.workers(*WORKERS):
             house.wait("two busy slides", lambda: _slides_open(house) >= SLIDES, WAIT_SECONDS)
-            _to_worklist(house, "WARM2", "stat", 2, house.clinics("ct")[0])
+            _to_worklist(house, "WARM2", "stat", WARM, house.clinics("ct")[0])
             before = _waiting(house)
             busy = _to_worklist(house, "STAT", "stat", size.stat, house.clinics("ct")[0])
             after, slides = _waiting(house), _slides_open(house)
@@ -70,7 +71,7 @@ def _fairness(size: Size) -> str:
             for n, c in enumerate(round_robin((first, second), 2 * size.flood), 1)
         ]
         with house.workers(*WORKERS), ThreadPoolExecutor(1) as pool:
-            _to_worklist(house, "WARM", "routine", 2, third)
+            _to_worklist(house, "WARM", "routine", WARM, third)
             idle = _to_worklist(house, "ALONE", "routine", size.stat, third)
             began = time.time()
             flooding = pool.submit(upload_all, house, flood)

@@ -22,8 +22,8 @@ An event is a hint: they come in no order, and one is lost when nobody listens f
 
 import json
 import re
-import shutil
 import secrets
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
