@@ -24,7 +24,7 @@ MIB = 1 << 20
 PART_MIN = 5 * MIB
 COPY_MAX = 8 * MIB
 # Parts under way at once: the store waits for its disk between two.
-COPIES = 2
+COPIES = 3
 
 _AWAY_CODES = {
     "InternalError",

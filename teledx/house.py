@@ -28,7 +28,7 @@ from storage.s3 import S3, S3Settings
 from teledx import bootstrap
 from teledx.embedded.ports import LOOPBACK, kept_ports
 from teledx.embedded.postgres import Postgres, postgres
-from teledx.embedded.seaweedfs import ADMIN_ACTIONS, Events, Identity, SeaweedFS, seaweedfs, volume_megabytes
+from teledx.embedded.seaweedfs import ADMIN_ACTIONS, Events, Identity, SeaweedFS, seaweedfs
 from teledx.program import Program, answers_http
 from teledx.settings import Settings
 from teledx.supervisor import Event, Report, Supervisor, signals_interrupt, silent
@@ -95,12 +95,7 @@ class House:
             token=self.secrets["webhook"],
             buckets=("inbox",),
         )
-        self.store: SeaweedFS = seaweedfs(
-            state / "seaweedfs",
-            self._identities(),
-            events=events,
-            volume_megabytes=volume_megabytes(state),
-        )
+        self.store: SeaweedFS = seaweedfs(state / "seaweedfs", self._identities(), events=events)
         self.supervisor = Supervisor(self._programs(), logs=state / "log", report=report)
 
     @property

@@ -23,7 +23,6 @@ An event is a hint: they come in no order, and one is lost when nobody listens f
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -34,12 +33,9 @@ from teledx.embedded.ports import GRPC_OFFSET, LOOPBACK, kept_ports
 from teledx.program import Program, answers_http
 
 MEMORY_LIMIT = "600MiB"  # without it Go takes 2.5 GB
-# Each bucket takes a volume for itself, and the server makes no more of them than free space divided by their size. Its
-# own choice is 1024 on any larger disk: with 8 GB free the ninth bucket could not be written to. Small ones cost time:
-# whoever writes as one becomes full waits a second for the next.
+# Each bucket takes a volume for itself, and the server makes no more of them than free space divided by this. Its own
+# choice is 1024 on any larger disk: with 8 GB free the ninth bucket could not be written to.
 VOLUME_MEGABYTES = 128
-VOLUME_MEGABYTES_MOST = 4096
-VOLUMES = 64
 SHELL_SECONDS = 30
 SOCKETS = Path("/tmp")  # noqa: S108 -- where the server puts them, whatever TMPDIR says
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
@@ -158,7 +154,6 @@ def seaweedfs(
     *,
     ports: Ports | None = None,
     events: Events | None = None,
-    volume_megabytes: int = VOLUME_MEGABYTES,
     name: str = "seaweedfs",
 ) -> SeaweedFS:
     """A server that keeps its files in `state` and knows `identities`; nobody else gets in, not even without keys."""
@@ -175,12 +170,7 @@ def seaweedfs(
 
     program = Program(
         name=name,
-        argv=(
-            str(weed_binary()),
-            "-logtostderr=true",
-            "mini",
-            *arguments(data, ports, identities_file, volume_megabytes),
-        ),
+        argv=(str(weed_binary()), "-logtostderr=true", "mini", *arguments(data, ports, identities_file)),
         env={"GOMEMLIMIT": MEMORY_LIMIT, **(webhook(events) if events else {})},
         cwd=state,
         prepare=prepare,
@@ -193,14 +183,7 @@ def seaweedfs(
     return SeaweedFS(program=program, ports=ports, identities_file=identities_file)
 
 
-def volume_megabytes(folder: Path) -> int:
-    """The size of volumes of which the disk under `folder` (which need not be there yet) has room for 64."""
-    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    fitting = shutil.disk_usage(there).free // VOLUMES >> 20
-    return min(max(fitting, VOLUME_MEGABYTES), VOLUME_MEGABYTES_MOST)
-
-
-def arguments(data: Path, ports: Ports, identities_file: Path, volume_megabytes: int) -> list[str]:
+def arguments(data: Path, ports: Ports, identities_file: Path) -> list[str]:
     """Options of `weed mini`: loopback only, no telemetry, no bucket made by accident, no page for administrators."""
     return [
         f"-dir={data}",
@@ -216,7 +199,7 @@ def arguments(data: Path, ports: Ports, identities_file: Path, volume_megabytes:
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
         "-master.telemetry=false",
-        f"-master.volumeSizeLimitMB={volume_megabytes}",
+        f"-master.volumeSizeLimitMB={VOLUME_MEGABYTES}",
         "-s3.autoCreateBucket=false",
         "-s3.allowDeleteBucketNotEmpty=false",
         f"-s3.config={identities_file}",
