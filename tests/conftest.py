@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from storage.database import Database
 from teledx.leash import Leash
 from tests.servers.object_store import ObjectStore
 from tests.servers.postgres import DEBIAN_15, PostgresServer, TestDatabase
@@ -143,6 +144,15 @@ def each_postgres(request: pytest.FixtureRequest, _started: list[Server]) -> Pos
 def database(postgres: PostgresServer) -> Iterator[TestDatabase]:
     """A fresh database on the newest schema, for this test alone."""
     yield from _fresh(postgres)
+
+
+@pytest.fixture
+def rows(database: TestDatabase) -> Iterator[Database]:
+    """That database as the region's programs open it."""
+    rows = Database(database.region_url)
+    rows.open()
+    yield rows
+    rows.close()
 
 
 @pytest.fixture

@@ -3,19 +3,8 @@
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import pytest
-
 from cases.stages import LANES
 from storage import circuits, runs
-from storage.database import Database
-
-
-@pytest.fixture
-def rows(database):
-    rows = Database(database.region_url)
-    rows.open()
-    yield rows
-    rows.close()
 
 
 def add(

@@ -11,16 +11,7 @@ from cases.stages import LANES
 from queues import broker
 from queues.relay import Relay, RelaySettings
 from storage import runs
-from storage.database import Database
 from tests.servers.server import until
-
-
-@pytest.fixture
-def rows(database):
-    rows = Database(database.region_url)
-    rows.open()
-    yield rows
-    rows.close()
 
 
 def add(rows, case_id, priority="routine"):

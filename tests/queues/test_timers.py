@@ -6,16 +6,7 @@ import time
 import pytest
 
 from queues.timers import Duty, Timers
-from storage.database import Database
 from tests.servers.server import until
-
-
-@pytest.fixture
-def rows(database):
-    rows = Database(database.region_url)
-    rows.open()
-    yield rows
-    rows.close()
 
 
 def notify(rows, payload):

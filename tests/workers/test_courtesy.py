@@ -6,18 +6,9 @@ import time
 import pytest
 
 from storage import drops, runs
-from storage.database import Database
 from tests.servers.server import until
 from workers import courtesy
 from workers.courtesy import Courtesy
-
-
-@pytest.fixture
-def rows(database):
-    rows = Database(database.region_url)
-    rows.open()
-    yield rows
-    rows.close()
 
 
 @pytest.fixture
