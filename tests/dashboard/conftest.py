@@ -41,6 +41,8 @@ __all__ = [
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 180  # a machine that does much else
+PATIENCE_MS = 120_000
+playwright.expect.set_options(timeout=PATIENCE_MS)
 
 
 class Door:
@@ -200,7 +202,7 @@ def enter(browser, dashboard_url: str, token: Callable[[str], str]) -> Iterator[
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(120_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", asked)
         page.on("pageerror", lambda error: thrown.append(str(error)))
         arrive(page, dashboard_url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from playwright.sync_api import expect
 from pypdf import PdfReader
 
 from storage import signing
@@ -17,6 +18,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 def opened(page, key):
     """Press the button of that line of a list."""
     page.locator(f".st-key-{key} button").click()
+
+
+def drawn(page):
+    """Wait until the page is whole: a click on what is being drawn anew is lost."""
+    page.locator('[data-test-script-state="notRunning"]').wait_for()
 
 
 def state_of(database, case_id):
@@ -37,7 +43,7 @@ def test_a_clinic_sees_why_each_of_its_cases_waits_and_none_of_anothers(region, 
     assert ids["other"] not in page.content()
     page.get_by_test_id("stButtonGroup").get_by_text("待您处理").click()
     page.locator(f".st-key-open-{ids['quarantined']}").wait_for(state="detached")
-    assert page.locator(".tdx-row").count() == 2
+    expect(page.locator(".tdx-row")).to_have_count(2)
 
 
 def test_a_clinic_fetches_a_report_as_pdf_and_acknowledges_it_by_name(region, s3, enter, tmp_path):
@@ -87,8 +93,8 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     page.get_by_role("button", name="Claim").click()
     page.get_by_text("183 days earlier").wait_for()
     page.get_by_text("Yours until").wait_for()
-    assert page.locator(".tdx-picture").count() == 2
-    assert page.locator(".tdx-picture").first.evaluate("picture => picture.naturalWidth") == 640
+    expect(page.locator(".tdx-picture")).to_have_count(2)
+    expect(page.locator(".tdx-picture").first).to_have_js_property("naturalWidth", 640)
     whole = page.content()
     assert [name for name in (*PATIENTS, "JS20261123") if name in whole] == []
 
@@ -97,8 +103,7 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     page.get_by_role("button", name="Save draft").click()
     page.get_by_text("Draft saved").wait_for()
     page.get_by_text("I have read it through and sign it.").click()
-    # a click on what is being drawn anew is lost
-    page.locator('[data-test-script-state="notRunning"]').wait_for()
+    drawn(page)
     page.get_by_role("button", name="Sign the report").click()
 
     page.get_by_text("Signed. The report is on its way").wait_for()
@@ -115,6 +120,7 @@ def test_a_report_without_a_conclusion_is_not_signed_and_says_why(region, s3, en
     page.get_by_role("button", name="领取").click()
     page.get_by_label("所见").fill("双肺纹理清晰。")
     page.get_by_text("我已通读全文并签署。").click()
+    drawn(page)
     page.get_by_role("button", name="签署报告").click()
 
     page.get_by_text("报告须填写所见和诊断意见。").wait_for()
@@ -151,8 +157,7 @@ def test_a_manager_sees_the_figures_that_the_gateway_counts(region, s3, enter, a
     page.get_by_role("tab", name="Backlog").click()
     states = {s["state"]: s["cases"] for s in at_region("fang").get("/api/figures/backlog").json()["states"]}
     row = page.locator("tr", has_text="On the worklist")
-    row.wait_for()
-    assert re.sub(r"\D", "", row.inner_text()) == str(states["delivered"])
+    expect(row).to_have_text(re.compile(rf"^\D*{states['delivered']}\D*$"))
     page.get_by_role("tab", name="Equipment").click()
     page.get_by_text("DX1").first.wait_for()
     assert [name for name in PATIENTS if name in page.content()] == []
@@ -184,9 +189,11 @@ def test_a_page_switches_its_language_and_keeps_its_place(region, enter):
     page.get_by_role("button", name="简体中文").click()
 
     page.get_by_text("等待原因").wait_for()
-    assert case_id in page.locator(".stMain").inner_text()
+    expect(page.locator(".stMain")).to_contain_text(case_id)
     page.get_by_role("button", name="退出登录").click()
     page.locator("input[type=password]").wait_for()
+    # the old page's last lines go when the new page is whole
+    expect(page.get_by_text(PATIENTS[1])).to_have_count(0)
     assert PATIENTS[1] not in page.content()
 
 
@@ -199,8 +206,8 @@ def test_a_list_says_that_the_network_is_away_and_comes_back_by_itself(
 
     region_door.close()
     page.get_by_text("The network does not answer right now.").wait_for()
-    assert page.locator(".tdx-row").count() == 0
+    expect(page.locator(".tdx-row")).to_have_count(0)
     region_door.open(region_app)
 
     page.locator(".tdx-row").first.wait_for()
-    assert page.get_by_text("The network does not answer right now.").count() == 0
+    expect(page.get_by_text("The network does not answer right now.")).to_have_count(0)
