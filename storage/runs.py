@@ -94,7 +94,9 @@ def add(
 
 
 # Order: by priority, then fairly across clinics (the n-th waiting run of a clinic counts the ones it has in flight),
-# then by age. Rows are found by state and never by an id cursor: a late commit would be skipped.
+# then by age. A clinic's own turn goes to what it has just dropped, so that its receipts come soon, then to the case
+# that is furthest along: what has begun ends before more begins. Rows are found by state and never by an id cursor: a
+# late commit would be skipped.
 _PICK = """
 WITH flying AS (
     SELECT lane, clinic, count(*) AS n FROM stage_run
@@ -104,7 +106,10 @@ WITH flying AS (
     WHERE r.outcome IS NULL AND r.published_at IS NOT NULL AND r.stage = 'deliver' GROUP BY r.partner
 ), waiting AS (
     SELECT r.id, r.lane, r.priority, r.created_at,
-        coalesce(f.n, 0) + row_number() OVER (PARTITION BY r.lane, r.clinic ORDER BY r.priority, r.id) AS turn,
+        coalesce(f.n, 0) + row_number() OVER (
+            PARTITION BY r.lane, r.clinic
+            ORDER BY r.priority, r.stage <> 'receive', r.case_version DESC, r.id
+        ) AS turn,
         CASE WHEN r.stage = 'deliver' AND c.failures > 0
              THEN coalesce(l.n, 0) + row_number() OVER (PARTITION BY r.stage, r.partner ORDER BY r.priority, r.id)
              ELSE 0 END AS probe
@@ -121,6 +126,7 @@ WITH flying AS (
 )
 SELECT c.id FROM chosen c
 WHERE c.place <= %(window)s - (SELECT coalesce(sum(n), 0) FROM flying f WHERE f.lane = c.lane)
+ORDER BY c.place
 """
 
 _MARK = """
@@ -128,7 +134,7 @@ UPDATE stage_run r SET published_at = clock_timestamp(), published_by = %(relay)
 FROM (SELECT id FROM stage_run WHERE id = ANY(%(ids)s) AND published_at IS NULL AND outcome IS NULL
       ORDER BY priority, id FOR UPDATE SKIP LOCKED) chosen
 WHERE r.id = chosen.id
-RETURNING r.id, r.case_id, r.stage, r.case_version, r.lane, r.priority, r.created_at
+RETURNING r.id, r.case_id, r.stage, r.case_version, r.lane
 """
 
 
@@ -146,8 +152,9 @@ def pick(connection: Connection, *, lanes: Sequence[str], window: int, relay: st
     found = connection.execute(_PICK, {"lanes": list(lanes), "window": window}).fetchall()
     if not found:
         return ()
-    rows = connection.execute(_MARK, {"ids": [r["id"] for r in found], "relay": relay}).fetchall()
-    rows.sort(key=lambda r: (r["priority"], r["created_at"], r["id"]))
+    place = {row["id"]: at for at, row in enumerate(found)}
+    rows = connection.execute(_MARK, {"ids": list(place), "relay": relay}).fetchall()
+    rows.sort(key=lambda row: place[row["id"]])
     return tuple(
         WakeUp(
             run_id=r["id"],

@@ -23,7 +23,8 @@ MIB = 1 << 20
 # S3's smallest part anywhere but last, and the largest that one copy moves: a fraction of a second of the store's time.
 PART_MIN = 5 * MIB
 COPY_MAX = 8 * MIB
-# Parts under way at once: the store waits for its disk between two.
+# Parts under way at once, since the store waits for its disk between two. Who steps aside writes one at a time: whoever
+# comes then waits for the disk until all of them are written.
 COPIES = 3
 
 _AWAY_CODES = {
@@ -255,7 +256,7 @@ class S3:
     ) -> None:
         """Write `target` from ranges (offset, length) of `source` and literal bytes, ranges copied by the store.
 
-        `step_aside` is called before each part.
+        `step_aside` is called before each part; who does step aside writes one part at a time.
         """
         bucket, key = self.settings.bucket(target[0]), target[1]
         with _translated(f"{source[0]} to {target[0]}"):
@@ -266,7 +267,8 @@ class S3:
                 step_aside()
                 return self._part(source, piece, (bucket, key), upload, number, etag)
 
-            pool = ThreadPoolExecutor(COPIES, thread_name_prefix="compose")
+            at_once = COPIES if step_aside is go_on else 1
+            pool = ThreadPoolExecutor(at_once, thread_name_prefix="compose")
             try:
                 parts = list(pool.map(one, itertools.count(1), pieces))
                 self._minio._complete_multipart_upload(bucket, key, upload, parts)

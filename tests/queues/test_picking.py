@@ -17,10 +17,11 @@ def add(
     family="dicom",
     partner=None,
     delay=0,
+    version=1,
 ):
     with rows.transaction() as connection:
         runs.add(
-            connection, case_id=case_id, stage=stage, case_version=1, family=family, priority=priority,
+            connection, case_id=case_id, stage=stage, case_version=version, family=family, priority=priority,
             clinic=clinic, partner=partner, delay=delay,
         )  # fmt: skip
 
@@ -58,6 +59,13 @@ def test_runs_in_flight_count_against_their_clinics_turn(rows):
     add(rows, "a-late", clinic="a")
     add(rows, "b-0", clinic="b")
     assert pick(rows, window=5) == ["b-0"]
+
+
+def test_a_clinic_first_gets_its_receipts_and_then_what_has_begun_ends_before_more_begins(rows):
+    add(rows, "next")
+    add(rows, "begun", stage="deidentify", version=2)
+    add(rows, "dropped", stage="receive", version=0)
+    assert pick(rows) == ["dropped", "begun", "next"]
 
 
 def test_at_most_a_window_is_in_flight_in_each_lane(rows):
