@@ -6,6 +6,7 @@ from cases.documents import Preprocessed, Received, SlideFound, StoredObject
 from cases.ports import PatientKey
 from imaging.deid.brief import slide_name
 from imaging.deid.known import KnownIdentity
+from imaging.slides.formats import SUFFIXES
 from workers.files import Files
 from workers.native import plan_slide
 from workers.parts import Tools, Work
@@ -14,7 +15,7 @@ from workers.parts import Tools, Work
 SHORTEST_VALUE = {True: 4, False: 2}
 # Seconds in which a slide of 4 GB is planned, proved and digested on a busy machine.
 PLAN_SECONDS = 600.0
-MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
+MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff", "ndpi": "image/x-hamamatsu-ndpi"}
 
 
 def folder(work: Work) -> str:
@@ -66,5 +67,4 @@ def _slide(
 def _key(work: Work, slide: SlideFound, key: PatientKey) -> str:
     line = next(line for line in work.order.slides if line.file == slide.file)
     name = slide_name(key, line.pathology_number, line.block, line.stain, line.number)
-    suffix = "svs" if slide.format == "svs" else "tiff"
-    return f"{folder(work)}/slide/{name}.{suffix}"
+    return f"{folder(work)}/slide/{name}{SUFFIXES[slide.format]}"

@@ -88,6 +88,8 @@ def _seen(source: Source, picture: Picture) -> NDArray[np.float64]:
 
 def _pixels(source: Source, picture: Picture) -> NDArray[np.uint8]:
     """A small picture in grey."""
+    if picture.compression == JPEG and picture.offsets.size == 1:
+        return _decoded(source, picture, 0)[: picture.height, : picture.width]
     with _opened(source) as opened:
         return _grey(np.asarray(_page(opened, picture).asarray()))
 

@@ -1,0 +1,199 @@
+"""Small files in the forms of vendors that OpenSlide knows, with an identity in every place that can hold one."""
+
+from __future__ import annotations
+
+import io
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from tests.imaging.slides.conftest import NAME, NUMBER
+
+Pixels = NDArray[np.uint8]
+Value = tuple[int, int, bytes]
+BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, FLOAT = 1, 2, 3, 4, 5, 7, 9, 11
+# Words of the scanner and its people, put beside the patient's name and number.
+SERIAL, PERSON, DAY, FILE_NAME = "SN7043-000118", "wang.technician", "2026/06/19", "Wang_Xiaoming_gastric.raw"
+CANARIES = (NAME, NUMBER, SERIAL, PERSON, DAY, FILE_NAME)
+
+
+def text(content: str) -> Value:
+    coded = content.encode() + b"\0"
+    return ASCII, len(coded), coded
+
+
+def number(kind: int, *values: float) -> Value:
+    letter = {SHORT: "H", LONG: "I", SLONG: "i", FLOAT: "f", RATIONAL: "I"}[kind]
+    count = len(values) // (2 if kind == RATIONAL else 1)
+    return kind, count, struct.pack(f"<{len(values)}{letter}", *values)
+
+
+def blob(content: bytes, kind: int = UNDEFINED) -> Value:
+    return kind, len(content), content
+
+
+def tissue_on_glass() -> Pixels:
+    """2048 x 1536."""
+    picture = np.full((1536, 2048, 3), 243, np.uint8)
+    picture[256:1280, 512:1536] = np.tile(np.asarray(skimage.data.immunohistochemistry()), (2, 2, 1))
+    return picture
+
+
+def smaller(pixels: Pixels, factor: int) -> Pixels:
+    size = (pixels.shape[1] // factor, pixels.shape[0] // factor)
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX))
+
+
+def label_on_glass(width: int = 1200, height: int = 400) -> Pixels:
+    """The whole glass with its label at the left."""
+    picture = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(picture)
+    for row, line in enumerate((NUMBER, "A1", "HE")):
+        draw.text((20, 40 + 90 * row), line, fill="black", font_size=60)
+    return np.asarray(picture)
+
+
+def jpeg(pixels: Pixels, *, interval: int = 0, comment: bytes = b"") -> bytes:
+    """One JPEG of 4:4:4; `interval` is the restart interval in blocks of eight pixels."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(
+        out, "JPEG", quality=85, subsampling=0, restart_marker_blocks=interval, comment=comment or None
+    )
+    return out.getvalue()
+
+
+def tiles(pixels: Pixels, side: int) -> list[bytes]:
+    """The picture's tiles, each a JPEG of its own; the last ones are filled up with white."""
+    height, width = pixels.shape[:2]
+    filled = np.full((-(-height // side) * side, -(-width // side) * side, 3), 255, np.uint8)
+    filled[:height, :width] = pixels
+    return [
+        jpeg(np.ascontiguousarray(filled[y : y + side, x : x + side]))
+        for y in range(0, filled.shape[0], side)
+        for x in range(0, filled.shape[1], side)
+    ]
+
+
+@dataclass(frozen=True)
+class Form:
+    """How directories are written: `ndpi` (eight-byte links, upper halves behind them) or BigTIFF."""
+
+    ndpi: bool
+
+    @property
+    def word(self) -> str:
+        return "I" if self.ndpi else "Q"
+
+
+def write_tiff(
+    path: Path, form: Form, pages: list[tuple[dict[int, Value], list[bytes]]], *, at: int = 64
+) -> Path:
+    """Write pages of (tags, tiles or strips) as they are; `at` is where the first payload stands (the file is sparse).
+
+    What no tag names, between the parts, carries the identity too.
+    """
+    with path.open("wb") as file:
+        file.write(b"II*\0" + bytes(8) if form.ndpi else b"II+\0\x08\0\0\0" + bytes(8))
+        file.write(NUMBER.encode())
+        link = 4 if form.ndpi else 8
+        file.seek(at)
+        for tags, payload in pages:
+            values = {**tags, **_places(form, file.tell(), tags, payload)}
+            file.write(b"".join(payload) + NAME.encode().ljust(16))
+            directory, following = _directory(form, values, file)
+            file.seek(link)
+            file.write(struct.pack("<Q", directory))
+            file.seek(0, io.SEEK_END)
+            link = following
+    return path
+
+
+def _places(form: Form, at: int, tags: dict[int, Value], payload: list[bytes]) -> dict[int, Value]:
+    starts = [at + sum(len(p) for p in payload[:i]) for i in range(len(payload))]
+    sizes = [len(p) for p in payload]
+    offsets, counts = (324, 325) if 322 in tags else (273, 279)
+    wide = not form.ndpi or len(payload) == 1
+    kind, letter = (LONG if form.ndpi else 16, "Q" if wide else "I")
+    return {
+        offsets: (kind, len(starts), struct.pack(f"<{len(starts)}{letter}", *starts)),
+        counts: (kind, len(sizes), struct.pack(f"<{len(sizes)}{letter}", *sizes)),
+    }
+
+
+def _directory(form: Form, values: dict[int, Value], file: io.BufferedWriter) -> tuple[int, int]:
+    """Where the directory stands, and where the link at its end."""
+    room, rows, highs = (4 if form.ndpi else 8), b"", b""
+    for tag, (kind, count, content) in sorted(values.items()):
+        if len(content) > room and not (form.ndpi and (kind, count) == (LONG, 1)):
+            at = file.tell()
+            file.write(content)
+            content = struct.pack("<Q", at)
+        content = content.ljust(8, b"\0")
+        rows += struct.pack("<HH" + form.word, tag, kind, count) + content[:room]
+        highs += content[4:]
+    directory = file.tell()
+    file.write(struct.pack("<" + ("H" if form.ndpi else "Q"), len(values)) + rows)
+    link = file.tell()
+    file.write(bytes(8) + (highs if form.ndpi else b""))
+    return directory, link
+
+
+def restart_starts(picture: bytes) -> list[int]:
+    """Where the restart intervals of a JPEG begin, the first behind its headers."""
+    at = 2
+    while picture[at + 1] != 0xDA:
+        at += 2 + int.from_bytes(picture[at + 2 : at + 4], "big")
+    first = at + 2 + int.from_bytes(picture[at + 2 : at + 4], "big")
+    return [first, *(i + 2 for i in _markers(picture, first))]
+
+
+def _markers(picture: bytes, at: int) -> Iterator[int]:
+    while (at := picture.find(b"\xff", at)) >= 0:
+        if 0xD0 <= picture[at + 1] <= 0xD7:
+            yield at
+        at += 2
+
+
+def ndpi(path: Path, *, at: int = 64, comment: bytes = b"", starts: bool = True) -> Path:
+    """A Hamamatsu slide: three levels, the macro image with the label, and the map."""
+    base = tissue_on_glass()
+    pages = []
+    for factor in (1, 2, 4):
+        pixels = base if factor == 1 else smaller(base, factor)
+        picture = jpeg(pixels, interval=pixels.shape[1] // 8 // 2, comment=comment if factor == 1 else b"")
+        tags = _ndpi_tags(pixels, 20.0 / factor, 45440 // factor)
+        if starts:
+            tags[65426] = number(LONG, *restart_starts(picture))
+            tags[65432] = number(LONG, *([0] * len(restart_starts(picture))))
+        pages.append((tags, [picture]))
+    macro = label_on_glass()
+    pages.append((_ndpi_tags(macro, -1.0, 600), [jpeg(macro)]))
+    glass = np.full((60, 160), 7, np.uint8)
+    pages.append(
+        ({**_ndpi_tags(glass, -2.0, 60), 259: number(SHORT, 1), 262: number(SHORT, 1)}, [glass.tobytes()])
+    )
+    return write_tiff(path, Form(ndpi=True), pages, at=at)
+
+
+def _ndpi_tags(pixels: Pixels, lens: float, resolution: int) -> dict[int, Value]:
+    height, width = pixels.shape[:2]
+    samples = 3 if pixels.ndim == 3 else 1
+    properties = f"NDP.S/N={SERIAL}\r\nCreated={DAY}\r\nOperator={PERSON}\r\nSlideName={NAME}\r\n"
+    return {
+        254: number(LONG, 0), 256: number(LONG, width), 257: number(LONG, height),
+        258: number(SHORT, *([8] * samples)), 259: number(SHORT, 7), 262: number(SHORT, 6),
+        277: number(SHORT, samples), 278: number(LONG, height), 282: number(RATIONAL, resolution, 1),
+        283: number(RATIONAL, resolution, 1), 296: number(SHORT, 3), 530: number(SHORT, 1, 1),
+        270: text(f"{NAME} {NUMBER}"), 271: text("Hamamatsu"), 272: text("C13220"), 305: text(f"NDP.scan {PERSON}"),
+        306: text(f"{DAY} 09:59:15"), 315: text(PERSON), 700: blob(f"<x>{NAME}</x>".encode(), BYTE),
+        65420: number(LONG, 1), 65421: number(FLOAT, lens), 65422: number(SLONG, -3_000_000),
+        65423: number(SLONG, 1_250_000), 65424: number(SLONG, 0), 65427: text(NUMBER), 65428: text("f00dfacebeef"),
+        65442: text(SERIAL), 65449: text(properties), 65468: text(NUMBER), 65477: blob(FILE_NAME.encode()),
+        65480: text(NAME), 65500: text(NAME),
+    }  # fmt: skip
