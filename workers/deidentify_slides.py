@@ -15,7 +15,12 @@ from workers.parts import Tools, Work
 SHORTEST_VALUE = {True: 4, False: 2}
 # Seconds in which a slide of 4 GB is planned, proved and digested on a busy machine.
 PLAN_SECONDS = 600.0
-MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff", "ndpi": "image/x-hamamatsu-ndpi"}
+MEDIA_TYPES = {
+    "svs": "image/x-aperio-svs",
+    "generic-tiff": "image/tiff",
+    "ndpi": "image/x-hamamatsu-ndpi",
+    "leica-scn": "image/x-leica-scn",
+}
 
 
 def folder(work: Work) -> str:

@@ -35,6 +35,7 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("svs", "Aperio SVS", True, "", ""),
     ("generic-tiff", "pyramidal TIFF", True, "", ""),
     ("ndpi", "Hamamatsu NDPI", True, "", ""),
+    ("leica-scn", "Leica SCN", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
     ("mirax", "3DHISTECH MIRAX", False,
      "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
@@ -45,9 +46,6 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("ventana-bif", "Ventana BIF", False,
      "In uPath or Virtuoso export the slide as DICOM, or set the DP scanner to write DICOM or generic TIFF.",
      "请在 uPath 或 Virtuoso 中导出 DICOM,或将 DP 扫描仪设置为输出 DICOM 或通用 TIFF。"),
-    ("leica-scn", "Leica SCN", False,
-     "In Aperio ImageScope open the slide and choose File, Save as, and save it as SVS.",
-     "请用 Aperio ImageScope 打开切片,选择“文件-另存为”,保存为 SVS。"),
     ("kfb", "KFBIO KFB", False,
      "In K-Viewer choose File, Convert format, and save as SVS or TIFF; KFBIO's converter does a whole folder.",
      "请在 K-Viewer 中选择“文件-格式转换”,保存为 SVS 或 TIFF;江丰转换工具可批量处理整个文件夹。"),
@@ -80,7 +78,7 @@ FORMATS: dict[str, Format] = {
 }
 
 # How the name of a de-identified slide ends: some readers tell a vendor's TIFF by that alone.
-SUFFIXES: dict[str, str] = {"svs": ".svs", "generic-tiff": ".tiff", "ndpi": ".ndpi"}
+SUFFIXES: dict[str, str] = {"svs": ".svs", "generic-tiff": ".tiff", "ndpi": ".ndpi", "leica-scn": ".scn"}
 
 # A file that begins with these bytes (at this offset) is of this format.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (

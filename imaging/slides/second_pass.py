@@ -17,7 +17,7 @@ from typing import Literal
 
 from cases.errors import Quarantine
 from imaging.slides.second_tiles import Walk, left, only_long_picture, walk_of
-from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags
+from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags, told
 from imaging.slides.source import Source
 
 Scope = Literal["every", "sampled"]
@@ -72,8 +72,9 @@ def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles:
     try:
         walk = _Walk(source)
         pages = walk.pages()
-        require_tags(pages, walk.vendor)
-        JUDGES.get(walk.vendor, _judge_pages)(pages, walk.order)
+        vendor = walk.vendor or told(pages[0])
+        require_tags(pages, vendor)
+        JUDGES.get(vendor, _judge_pages)(pages, walk.order)
         for page in pages:
             _judge_profile(page.values.get(34675, b""))
         walk.account(sorted({span for page in pages for span in page.tiles}))
@@ -280,7 +281,7 @@ def _inside_base64(content: bytes) -> Iterator[bytes]:
 def _search(
     known: list[tuple[int, int]], source: Source, pages: list[Page], identity_values: tuple[str, ...]
 ) -> None:
-    """Known identities in all bytes but tiles; patterns in what can hold words.
+    """Known identities in all bytes but tiles; patterns in what can hold words (a vendor's XML was judged whole).
 
     Numbers of thousands of tiles hold any four bytes by chance: there, forms of eight bytes and more are looked for.
     """
@@ -292,7 +293,7 @@ def _search(
             raise left("a known identity stands in the slide's directories")
     for number, page in enumerate(pages, 1):
         for what, pattern in _PATTERNS:
-            if pattern.search(page.values.get(270, b"")):
+            if pattern.search(page.values.get(270, b"")) and not told(page):
                 raise left(f"{what} stands in the description of page {number}")
 
 

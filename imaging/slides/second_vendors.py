@@ -6,6 +6,7 @@ stops the slide.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -81,4 +82,60 @@ def _judge_starts(page: Page, index: int) -> None:
         raise left(f"the restart intervals of page {index} are no places")
 
 
-JUDGES: dict[str, Callable[[list[Page], str], None]] = {"ndpi": judge_ndpi}
+_COUNT = r"\d{1,10}"
+_IMAGE = re.compile(
+    rf'<image><view sizeX="({_COUNT})" sizeY="({_COUNT})" offsetX="(-?{_COUNT})" offsetY="(-?{_COUNT})"/>'
+    rf'<pixels sizeX="({_COUNT})" sizeY="({_COUNT})">((?:<dimension sizeX="{_COUNT}" sizeY="{_COUNT}" r="\d{{1,2}}"'
+    rf' ifd="\d{{1,2}}"/>)+)</pixels><scanSettings><objectiveSettings><objective>\d{{1,3}}(?:\.\d{{1,6}})?</objective>'
+    r"</objectiveSettings><illuminationSettings>(?:<numericalAperture>\d(?:\.\d{1,6})?</numericalAperture>)?"
+    r"<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>"
+)
+_COLLECTION = re.compile(
+    r'<\?xml version="1\.0"\?><scn xmlns="http://www\.leica-microsystems\.com/scn/2010/(?:03/10|10/01)">'
+    rf'<collection sizeX="({_COUNT})" sizeY="({_COUNT})">((?:<image>.*?</image>)+)</collection></scn>\0\Z',
+    re.S,
+)
+_DIMENSION = re.compile(rf'<dimension sizeX="({_COUNT})" sizeY="({_COUNT})" r="(\d+)" ifd="(\d+)"/>')
+
+
+def judge_leica(pages: list[Page], order: str) -> None:
+    """Pyramids at their places; what stands for the whole glass is one of their levels. Nothing but numbers."""
+    described = pages[0].values.get(270, b"").decode("latin-1")
+    collection = _COLLECTION.match(described)
+    if collection is None or _IMAGE.sub("", collection.group(3)):
+        raise left("the description of page 1 says more than it may")
+    if any(270 in page.values for page in pages[1:]):
+        raise left("the description of a further page says more than it may")
+    used: list[int] = []
+    for image in _IMAGE.finditer(collection.group(3)):
+        levels = [tuple(map(int, d)) for d in _DIMENSION.findall(image.group(7))]
+        covers = image.groups()[:4] == (*collection.groups()[:2], "0", "0")
+        if covers and (len(levels) != 1 or levels[0][3] not in used):
+            raise left("the slide holds a macro image")
+        if not covers:
+            used += [ifd for *_, ifd in levels]
+        _judge_levels(pages, order, levels)
+    if sorted(used) != list(range(len(pages))):
+        raise left("the slide holds pages that are no levels")
+
+
+def _judge_levels(pages: list[Page], order: str, levels: list[tuple[int, ...]]) -> None:
+    """Each is a tiled page of the size that is said, all of one shape, larger ones first."""
+    before = levels[0]
+    for index, (width, height, rank, ifd) in enumerate(levels):
+        if ifd >= len(pages) or rank != index or width > before[0] or not width * height:
+            raise left("the levels of the slide are out of order")
+        page = pages[ifd]
+        if (width, height) != (page.number(order, 256), page.number(order, 257)) or 322 not in page.values:
+            raise left(f"page {ifd + 1} is no level")
+        if abs(width * levels[0][1] / (height * levels[0][0]) - 1) > 0.05 or page.number(order, 254) > 1:
+            raise left(f"page {ifd + 1} has not the shape of the slide")
+        before = (width, height)
+
+
+JUDGES: dict[str, Callable[[list[Page], str], None]] = {"ndpi": judge_ndpi, "leica": judge_leica}
+
+
+def told(page: Page) -> str:
+    """The vendor whose rules the first page asks for; empty for those of plain and Aperio's form."""
+    return "leica" if b"leica-microsystems.com/scn" in page.values.get(270, b"") else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 from collections.abc import Iterator
@@ -196,4 +197,62 @@ def _ndpi_tags(pixels: Pixels, lens: float, resolution: int) -> dict[int, Value]
         65423: number(SLONG, 1_250_000), 65424: number(SLONG, 0), 65427: text(NUMBER), 65428: text("f00dfacebeef"),
         65442: text(SERIAL), 65449: text(properties), 65468: text(NUMBER), 65477: blob(FILE_NAME.encode()),
         65480: text(NAME), 65500: text(NAME),
+    }  # fmt: skip
+
+
+def scn(path: Path, *, areas: int = 1, comment: str = "", disguised: bool = False) -> Path:
+    """A Leica slide: areas of three levels each at their places on the glass, and the macro image.
+
+    :param disguised: the smallest level of the first area shows a label.
+    """
+    glass, macro = (26_564_529, 76_734_694), label_on_glass(512, 1479)
+    pages = [(_scn_tags(macro, 600), tiles(macro, 256))]
+    images = [_scn_image("macro", (*glass, 0, 0), [(macro.shape, 0)], "0.60833")]
+    for area in range(areas):
+        shapes = []
+        for factor in (1, 2, 4):
+            pixels = tissue_on_glass() if factor == 1 else smaller(tissue_on_glass(), factor)
+            pixels = label_on_glass(512, 384) if disguised and factor == 4 else pixels
+            shapes.append((pixels.shape, len(pages)))
+            pages.append((_scn_tags(pixels, 20000 // factor), tiles(pixels, 256)))
+        view = (1_024_000, 768_000, 5_000_000 + 2_000_000 * area, 9_000_000 + 500_000 * area)
+        images.append(_scn_image(f"image_{area:08x}", view, shapes, "20"))
+    barcode = base64.b64encode(NUMBER.encode()).decode()
+    described = (
+        '<?xml version="1.0" encoding="UTF-8"?>\n<scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01" '
+        f'uuid="urn:uuid:7d1b0c7e-0f6e-4a0c-9d7d-57f1f2f1a2b3">{comment}<collection name="{FILE_NAME}" '
+        f'uuid="urn:uuid:9" sizeX="{glass[0]}" sizeY="{glass[1]}"><barcode>{barcode}</barcode>'
+        f"{''.join(images)}</collection></scn>"
+    )
+    pages[0][0][270] = text(described)
+    return write_tiff(path, Form(ndpi=False), pages)
+
+
+def _scn_image(
+    name: str, view: tuple[int, ...], shapes: list[tuple[tuple[int, ...], int]], objective: str
+) -> str:
+    dimensions = "".join(
+        f'<dimension sizeX="{shape[1]}" sizeY="{shape[0]}" r="{r}" ifd="{ifd}"/>'
+        for r, (shape, ifd) in enumerate(shapes)
+    )
+    height, width = shapes[0][0][:2]
+    return (
+        f'<image name="{name} {NAME}" uuid="urn:uuid:1"><creationDate>{DAY}T09:59:15.4Z</creationDate>'
+        f'<device model="Leica SCN400;{SERIAL}" version="1.4.0.9691 {PERSON}"/>'
+        f'<pixels sizeX="{width}" sizeY="{height}">{dimensions}</pixels>'
+        f'<view sizeX="{view[0]}" sizeY="{view[1]}" offsetX="{view[2]}" offsetY="{view[3]}" spacingZ="0"/>'
+        f"<scanSettings><objectiveSettings><objective>{objective}</objective></objectiveSettings>"
+        "<illuminationSettings><numericalAperture>0.4</numericalAperture>"
+        "<illuminationSource>brightfield</illuminationSource></illuminationSettings></scanSettings></image>"
+    )
+
+
+def _scn_tags(pixels: Pixels, resolution: int) -> dict[int, Value]:
+    height, width = pixels.shape[:2]
+    return {
+        254: number(LONG, 0), 256: number(LONG, width), 257: number(LONG, height), 258: number(SHORT, 8, 8, 8),
+        259: number(SHORT, 7), 262: number(SHORT, 6), 277: number(SHORT, 3), 282: number(RATIONAL, resolution, 1),
+        283: number(RATIONAL, resolution, 1), 284: number(SHORT, 1), 296: number(SHORT, 3), 305: text(PERSON),
+        306: text(f"{DAY} 09:59:15"), 316: text(SERIAL), 322: number(LONG, 256), 323: number(LONG, 256),
+        530: number(SHORT, 1, 1), 700: blob(f"<x>{NAME}</x>".encode(), BYTE), 65000: text(NAME),
     }  # fmt: skip
