@@ -20,6 +20,7 @@ MEDIA_TYPES = {
     "generic-tiff": "image/tiff",
     "ndpi": "image/x-hamamatsu-ndpi",
     "leica-scn": "image/x-leica-scn",
+    "ventana-bif": "image/x-ventana-bif",
 }
 
 

@@ -36,6 +36,7 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("generic-tiff", "pyramidal TIFF", True, "", ""),
     ("ndpi", "Hamamatsu NDPI", True, "", ""),
     ("leica-scn", "Leica SCN", True, "", ""),
+    ("ventana-bif", "Ventana BIF", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
     ("mirax", "3DHISTECH MIRAX", False,
      "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
@@ -43,9 +44,6 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("philips-tiff", "Philips TIFF", False,
      "In the Philips IMS choose Export, DICOM; older systems: export generic pyramidal TIFF.",
      "请在飞利浦 IMS 中选择“导出-DICOM”;旧系统请导出通用金字塔 TIFF。"),
-    ("ventana-bif", "Ventana BIF", False,
-     "In uPath or Virtuoso export the slide as DICOM, or set the DP scanner to write DICOM or generic TIFF.",
-     "请在 uPath 或 Virtuoso 中导出 DICOM,或将 DP 扫描仪设置为输出 DICOM 或通用 TIFF。"),
     ("kfb", "KFBIO KFB", False,
      "In K-Viewer choose File, Convert format, and save as SVS or TIFF; KFBIO's converter does a whole folder.",
      "请在 K-Viewer 中选择“文件-格式转换”,保存为 SVS 或 TIFF;江丰转换工具可批量处理整个文件夹。"),
@@ -78,7 +76,13 @@ FORMATS: dict[str, Format] = {
 }
 
 # How the name of a de-identified slide ends: some readers tell a vendor's TIFF by that alone.
-SUFFIXES: dict[str, str] = {"svs": ".svs", "generic-tiff": ".tiff", "ndpi": ".ndpi", "leica-scn": ".scn"}
+SUFFIXES: dict[str, str] = {
+    "svs": ".svs",
+    "generic-tiff": ".tiff",
+    "ndpi": ".ndpi",
+    "leica-scn": ".scn",
+    "ventana-bif": ".bif",
+}
 
 # A file that begins with these bytes (at this offset) is of this format.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (

@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass
 
 from cases.errors import Quarantine
-from imaging.slides.markup import Element, below, parsed, plain, whole, words
+from imaging.slides.markup import Element, all_texts, below, name, parsed, plain, telling, whole, words
 from imaging.slides.payload import unsafe
 from imaging.slides.picture import Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
@@ -26,7 +26,6 @@ from imaging.slides.writing import Page
 
 _NAMESPACE = re.compile(r"http://www\.leica-microsystems\.com/scn/2010/(?:03/10|10/01)")
 _LEAST_OBJECTIVE, _GREATEST_OBJECTIVE = 1.0, 200.0
-_SHORTEST_VALUE, _LONGEST_VALUE = 6, 200
 _REDUCED = 1
 _ADVICE = "in Aperio ImageScope open it and choose File, Save as, SVS"
 
@@ -80,7 +79,7 @@ def plan(source: Source) -> SlidePlan:
         ),
         dropped=dropped,
         removed=(*(f"macro or further image ({p.width}x{p.height})" for p in dropped), *_removed_keys(root)),
-        values=_removed_values(root),
+        values=telling(t for t in all_texts(root) if t != "brightfield"),
     )
 
 
@@ -158,17 +157,5 @@ _KNOWN_KEYS = ("barcode", "creationDate", "device", "supplementalImage", "scanSe
 
 
 def _removed_keys(root: Element) -> tuple[str, ...]:
-    present = {e.tag.rpartition("}")[2] for e in root.iter()}
+    present = {name(e) for e in root.iter()}
     return tuple(f"key: {key}" for key in _KNOWN_KEYS if key in present)
-
-
-def _removed_values(root: Element) -> tuple[str, ...]:
-    """Every text and attribute that says something; numbers and words of the format would be found anywhere."""
-    found = {v.strip() for e in root.iter() for v in (e.text or "", *e.attrib.values())}
-    return tuple(
-        sorted(
-            v
-            for v in found - {"brightfield"}
-            if _SHORTEST_VALUE <= len(v) <= _LONGEST_VALUE and not re.fullmatch(r"[-+\d.,eE ]+|\w*://\S*", v)
-        )
-    )

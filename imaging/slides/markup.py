@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from xml.etree import ElementTree
 
 from imaging.slides.tiff import damaged
 
 Element = ElementTree.Element
 _NUMBER = re.compile(r"\d{1,6}(?:\.\d{1,12})?\Z")
+_SIGNED = re.compile(r"-?\d{1,9}(?:\.\d{1,20})?\Z")
 _WHOLE = re.compile(r"-?\d{1,12}\Z")
 _DECIMALS = 6
+# Plain numbers, addresses of schemas and shorter texts would be found anywhere.
+_SAYS_NOTHING = re.compile(r"[-+\d.,eE ]+|\w*://\S*")
+_SHORTEST = {True: 6, False: 2}
+_LONGEST = 200
 
 
 def parsed(content: str) -> Element:
@@ -66,3 +71,36 @@ def plain(value: str) -> str:
     if not _NUMBER.match(value):
         return ""
     return value if len(value.partition(".")[2]) <= _DECIMALS else f"{float(value):.{_DECIMALS}f}"
+
+
+def decimal(element: Element, attribute: str, default: int | None = None) -> str:
+    """An attribute that must be a decimal number, with six decimals at most.
+
+    :raises Quarantine: `file-damaged` if it is another, or missing without `default`.
+    """
+    value = element.get(attribute, "").strip()
+    if not value and default is not None:
+        return str(default)
+    if not _SIGNED.match(value):
+        raise damaged(f"the slide's XML has no number for {attribute}")
+    return value if len(value.partition(".")[2]) <= _DECIMALS else f"{float(value):.{_DECIMALS}f}"
+
+
+def telling(texts: Iterable[str]) -> tuple[str, ...]:
+    """Those texts that say something, for the second pass to look for what was taken out."""
+    found = {text.strip() for text in texts}
+    return tuple(
+        sorted(
+            t
+            for t in found
+            if _SHORTEST[t.isascii()] <= len(t) <= _LONGEST and not _SAYS_NOTHING.fullmatch(t)
+        )
+    )
+
+
+def all_texts(root: Element) -> Iterator[str]:
+    """Every text and every attribute's value of a document."""
+    for element in root.iter():
+        yield element.text or ""
+        yield element.tail or ""
+        yield from element.attrib.values()

@@ -18,6 +18,7 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from imaging.slides.markup import telling
 from imaging.slides.payload import JPEG, unsafe
 from imaging.slides.picture import Picture, read_picture
 from imaging.slides.plan import SlidePlan, make_plan
@@ -37,8 +38,6 @@ _REMOVED = {
     270: "ImageDescription", 272: "Model", 305: "Software", 306: "DateTime", 65427: "Reference", 65428: "AuthCode",
     65442: "serial number", 65449: "property map", 65468: "barcode", 65477: "scan profile",
 }  # fmt: skip
-# What the scanner calls itself stays; shorter texts and numbers would be found anywhere.
-_SHORTEST_VALUE, _LONGEST_VALUE = 6, 200
 _ADVICE = "export it from NDP.view2 as pyramidal TIFF, or drop the scanner's own file"
 
 
@@ -145,13 +144,9 @@ def _removed_tags(tiff: Tiff) -> tuple[str, ...]:
 
 def _removed_values(source: Source, tiff: Tiff) -> tuple[str, ...]:
     """The texts taken out: of text tags whole, of the property map what stands behind each key."""
-    found = set()
+    found = []
     for directory in tiff.directories:
         for tag in _REMOVED.keys() & directory.entries.keys():
             for line in re.split(r"[\r\n\0]+", text(source, directory, tag)):
-                value = line.partition("=")[2].strip() or line.strip()
-                if _SHORTEST_VALUE <= len(value) <= _LONGEST_VALUE and not re.fullmatch(
-                    r"[-+\d.,eE ]+", value
-                ):
-                    found.add(value)
-    return tuple(sorted(found - {_MAKER[:-1].decode()}))
+                found.append(line.partition("=")[2].strip() or line)
+    return tuple(value for value in telling(found) if value != _MAKER[:-1].decode())

@@ -36,7 +36,7 @@ _ALLOWED: dict[int, tuple[tuple[int, ...], int | None]] = {
     34675: ((7,), 4 << 20),
 }  # fmt: skip
 _KNOWN = _ALLOWED | {tag: rule for tags in VENDOR_TAGS.values() for tag, rule in tags.items()}
-_SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 11: 4, 16: 8}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 11: 4, 16: 8}
 
 # What a description may say, whole: nothing but sizes, codecs and numbers under these names.
 _KEYS = (

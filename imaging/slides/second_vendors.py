@@ -38,7 +38,8 @@ NDPI_TAGS: dict[int, Rule] = {
     271: ((2,), 10), 65420: ((4,), 1), 65421: ((11,), 1), 65422: ((9,), 1), 65423: ((9,), 1), 65424: ((9,), 1),
     65426: ((4,), None), 65432: ((4,), None),
 }  # fmt: skip
-VENDOR_TAGS: dict[str, dict[int, Rule]] = {"ndpi": NDPI_TAGS}
+VENTANA_TAGS: dict[int, Rule] = {305: ((2,), 8), 700: ((1,), None)}
+VENDOR_TAGS: dict[str, dict[int, Rule]] = {"ndpi": NDPI_TAGS, "ventana": VENTANA_TAGS}
 
 
 def require_tags(pages: list[Page], vendor: str) -> None:
@@ -133,9 +134,52 @@ def _judge_levels(pages: list[Page], order: str, levels: list[tuple[int, ...]]) 
         before = (width, height)
 
 
-JUDGES: dict[str, Callable[[list[Page], str], None]] = {"ndpi": judge_ndpi, "leica": judge_leica}
+_NUMBER = r"-?\d{1,9}(?:\.\d{1,6})?"
+_SCANNER = re.compile(
+    r'<iScan Z-layers="1"(?: (?:Magnification|ScanRes|ScanWhitePoint)="\d{1,6}(?:\.\d{1,6})?"){2,3}/>\Z'
+)
+_JOINT = (
+    rf'<TileJointInfo FlagJoined="[01]" Confidence="-?\d{{1,4}}" Direction="(?:LEFT|RIGHT|UP|DOWN)" Tile1="\d{{1,8}}"'
+    rf' Tile2="\d{{1,8}}" OverlapX="{_NUMBER}" OverlapY="{_NUMBER}"/>'
+)
+_STITCHED = re.compile(
+    r'<EncodeInfo Ver="\d{1,3}"><SlideStitchInfo>'
+    r'(?:<ImageInfo AOIScanned="[01]" AOIIndex="\d{1,3}" NumRows="\d{1,6}" NumCols="\d{1,6}" Width="\d{1,6}"'
+    rf' Height="\d{{1,6}}" Pos-X="{_NUMBER}" Pos-Y="{_NUMBER}">(?:{_JOINT})*+</ImageInfo>)++</SlideStitchInfo>'
+    r'<AoiOrigin>(?:<AOI\d{1,3} OriginX="\d{1,9}" OriginY="\d{1,9}"/>)++</AoiOrigin></EncodeInfo>\Z'
+)
+_RANK = re.compile(r"level=(\d{1,2}) mag=\d{1,3}(?:\.\d{1,6})?(?: quality=\d{1,3})?\0\Z")
+
+
+def judge_ventana(pages: list[Page], order: str) -> None:
+    """The scanner's numbers, with the smallest level's picture and no other; the levels, with the base's joints."""
+    first, *levels = pages
+    if not _SCANNER.match(first.values[700].decode("latin-1")) or first.values.get(305) != b"Ventana\0":
+        raise left("the XML of page 1 says more than it may")
+    if 270 in first.values or not levels or first.tiles != levels[-1].tiles:
+        raise left("page 1 shows something other than the smallest level")
+    sizes: list[tuple[int, ...]] = [
+        (p.number(order, 256), p.number(order, 257), i, i) for i, p in enumerate(levels)
+    ]
+    _judge_levels(levels, order, sizes)
+    for index, page in enumerate(levels):
+        rank = _RANK.match(page.values.get(270, b"").decode("latin-1"))
+        if rank is None or int(rank.group(1)) != index:
+            raise left(f"the description of page {index + 2} says more than it may")
+        packet = page.values.get(700, b"").decode("latin-1")
+        if 305 in page.values or (packet and (index or not _STITCHED.match(packet))):
+            raise left(f"the XML of page {index + 2} says more than it may")
+
+
+JUDGES: dict[str, Callable[[list[Page], str], None]] = {
+    "ndpi": judge_ndpi,
+    "leica": judge_leica,
+    "ventana": judge_ventana,
+}
 
 
 def told(page: Page) -> str:
     """The vendor whose rules the first page asks for; empty for those of plain and Aperio's form."""
+    if b"<iScan" in page.values.get(700, b""):
+        return "ventana"
     return "leica" if b"leica-microsystems.com/scn" in page.values.get(270, b"") else ""

@@ -18,6 +18,7 @@ from tests.imaging.slides.conftest import NAME, NUMBER
 
 Pixels = NDArray[np.uint8]
 Value = tuple[int, int, bytes]
+Pages = tuple[dict[int, Value], list[bytes]]
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED, SLONG, FLOAT = 1, 2, 3, 4, 5, 7, 9, 11
 # Words of the scanner and its people, put beside the patient's name and number.
 SERIAL, PERSON, DAY, FILE_NAME = "SN7043-000118", "wang.technician", "2026/06/19", "Wang_Xiaoming_gastric.raw"
@@ -92,9 +93,7 @@ class Form:
         return "I" if self.ndpi else "Q"
 
 
-def write_tiff(
-    path: Path, form: Form, pages: list[tuple[dict[int, Value], list[bytes]]], *, at: int = 64
-) -> Path:
+def write_tiff(path: Path, form: Form, pages: list[Pages], *, at: int = 64) -> Path:
     """Write pages of (tags, tiles or strips) as they are; `at` is where the first payload stands (the file is sparse).
 
     What no tag names, between the parts, carries the identity too.
@@ -255,4 +254,78 @@ def _scn_tags(pixels: Pixels, resolution: int) -> dict[int, Value]:
         283: number(RATIONAL, resolution, 1), 284: number(SHORT, 1), 296: number(SHORT, 3), 305: text(PERSON),
         306: text(f"{DAY} 09:59:15"), 316: text(SERIAL), 322: number(LONG, 256), 323: number(LONG, 256),
         530: number(SHORT, 1, 1), 700: blob(f"<x>{NAME}</x>".encode(), BYTE), 65000: text(NAME),
+    }  # fmt: skip
+
+
+def bif(
+    path: Path, *, overlap: tuple[int, int] = (10, 6), attributes: str = "", disguised: bool = False
+) -> Path:
+    """A Ventana slide: macro image with the label, thumbnail, and three levels of 8 x 6 tiles that overlap.
+
+    :param attributes: more of the scanner's attributes.
+    :param disguised: the smallest level shows a label.
+    """
+    columns, rows, side = 8, 6, 256
+    picture = tissue_on_glass()
+    advance = (side - overlap[0], side - overlap[1])
+    mosaic = np.concatenate(
+        [
+            np.concatenate(
+                [picture[y * advance[1] :, x * advance[0] :][:side, :side] for x in range(columns)], axis=1
+            )
+            for y in range(rows)
+        ]
+    )
+    scanner = (
+        f'<?xml version="1.0"?><Metadata><iScan Z-layers="1" Magnification="20" ScanRes="0.465" ScanWhitePoint="235"'
+        f' UnitNumber="{SERIAL}" UserName="{PERSON}" BuildDate="{DAY}" Barcode1D="{NUMBER}" Mode="brightfield"'
+        f' SlideAnnotation="{NAME}" {attributes}><AOI0 Left="1" FileName="{FILE_NAME}"/></iScan></Metadata>'
+    )
+    glass = label_on_glass()
+    pages: list[Pages] = [
+        (_bif_tags(glass, "Label Image", scanner, strip=True), [jpeg(glass)]),
+        (_bif_tags(label_on_glass(600, 200), "Thumbnail", "", strip=True), [jpeg(label_on_glass(600, 200))]),
+    ]
+    stitched = _bif_stitched(columns, rows, side, overlap)
+    for level in range(3):
+        pixels = mosaic if level == 0 else smaller(mosaic, 2**level)
+        pixels = label_on_glass(512, 384) if disguised and level == 2 else pixels
+        described = f"level={level} mag={20 / 2**level:g} quality=95 {PERSON}"
+        pages.append((_bif_tags(pixels, described, "" if level else stitched), tiles(pixels, side)))
+    return write_tiff(path, Form(ndpi=False), pages)
+
+
+def _bif_stitched(columns: int, rows: int, side: int, overlap: tuple[int, int]) -> str:
+    """Tiles are numbered from the lowest row up, each second row from the right."""
+
+    def tile(column: int, row: int) -> int:
+        upward = rows - 1 - row
+        return upward * columns + (columns - 1 - column if upward % 2 else column) + 1
+
+    joint = (
+        '<TileJointInfo FlagJoined="1" Confidence="100" Direction="{}" Tile1="{}" Tile2="{}" OverlapX="{}"'
+        f' OverlapY="{{}}" Operator="{PERSON}"/>'
+    )
+    across = [(x, y) for y in range(rows) for x in range(columns - 1)]
+    upward = [(x, y) for y in range(1, rows) for x in range(columns)]
+    joints = [joint.format("RIGHT", tile(x, y), tile(x + 1, y), overlap[0], 0) for x, y in across]
+    joints += [joint.format("UP", tile(x, y), tile(x, y - 1), 0, overlap[1]) for x, y in upward]
+    return (
+        f'<?xml version="1.0"?><EncodeInfo Ver="2"><SlideInfo BaseName="{FILE_NAME}" BarCode="{NUMBER}"/>'
+        f'<SlideStitchInfo><ImageInfo AOIScanned="1" AOIIndex="0" NumRows="{rows}" NumCols="{columns}" Width="{side}"'
+        f' Height="{side}" Pos-X="0.000000" Pos-Y="0" Name="{NAME}">{"".join(joints)}</ImageInfo></SlideStitchInfo>'
+        '<AoiOrigin><AOI0 OriginX="0" OriginY="0"/></AoiOrigin>'
+        f"<Date>{DAY}</Date><Patient>{NAME}</Patient></EncodeInfo>"
+    )
+
+
+def _bif_tags(pixels: Pixels, described: str, packet: str, *, strip: bool = False) -> dict[int, Value]:
+    height, width = pixels.shape[:2]
+    shape = {278: number(LONG, height)} if strip else {322: number(LONG, 256), 323: number(LONG, 256)}
+    xml = {700: blob(packet.encode(), BYTE)} if packet else {}
+    return {
+        256: number(LONG, width), 257: number(LONG, height), 258: number(SHORT, 8, 8, 8), 259: number(SHORT, 7),
+        262: number(SHORT, 6), 270: text(described), 277: number(SHORT, 3), 284: number(SHORT, 1),
+        305: text(f"ScanOutputManager {PERSON}"), 306: text(f"{DAY} 09:59:15"), 316: text(SERIAL),
+        530: number(SHORT, 1, 1), 65000: text(NAME), **shape, **xml,
     }  # fmt: skip
