@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
@@ -108,9 +109,15 @@ def _page(opened: tifffile.TiffFile, picture: Picture) -> tifffile.TiffPage:
     return tifffile.TiffPage(opened, index=0)
 
 
+def silence_tifffile() -> None:
+    """Its warnings quote the tags that they are about, and tags name patients."""
+    logging.getLogger("tifffile").disabled = True
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[tifffile.TiffFile]:
     """The slide opened by tifffile; what its decoders raise becomes damage."""
+    silence_tifffile()
     try:
         with tifffile.TiffFile(cast(IO[bytes], _Stream(source))) as opened:
             yield opened

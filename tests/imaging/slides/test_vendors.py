@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from pathlib import Path
 
+import openslide
 import pytest
 import tifffile
 
 from cases.errors import Quarantine
 from imaging import kinds
+from imaging.deid.folder import Run, deidentify_tree
 from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
 from imaging.slides.plan import digest, is_composable, stream
@@ -72,6 +75,36 @@ def test_a_slide_written_again_stays_as_it_is_and_safe(made: tuple[str, Path], t
 
     deid.check_written(BytesSource(twice), identity_values=vendors.CANARIES)
     assert len(twice) == len(once)
+
+
+def test_a_folder_of_slides_comes_out_under_names_of_its_own(made: tuple[str, Path], tmp_path: Path) -> None:
+    code, slide = made
+
+    report = next(deidentify_tree(slide, tmp_path / "out", Run(secret=b"k" * 32, clinic="here")))
+
+    assert (report.verdict, report.format) == ("clean", code)
+    assert report.named is not None
+    assert report.named.endswith(SUFFIXES[code])
+    with openslide.OpenSlide(tmp_path / "out" / report.named) as opened:
+        assert opened.level_count >= 3
+
+
+def test_what_tags_say_is_never_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """tifffile quotes a text that it cannot decode."""
+    slide = tmp_path / "slide.tiff"
+    logging.getLogger("tifffile").disabled = False
+    tissue = vendors.tissue_on_glass()
+    with tifffile.TiffWriter(slide) as writer:
+        for picture in (tissue, vendors.smaller(tissue, 2), vendors.smaller(tissue, 4)):
+            writer.write(
+                picture, tile=(256, 256), compression="jpeg", photometric="rgb", metadata=None, subfiletype=1,
+                software=False,
+                extratags=[(tag, 2, 10, b"Wang \x81\x8d\x8f\x90\0", True) for tag in (270, 305, 306)],
+            )  # fmt: skip
+
+    deid.plan_slide(slide)
+
+    assert "Wang" not in caplog.text
 
 
 @pytest.mark.parametrize("seed", range(60))
