@@ -17,6 +17,8 @@ _DECIMALS = 6
 _SAYS_NOTHING = re.compile(r"[-+\d.,eE ]+|\w*://\S*")
 _SHORTEST = {True: 6, False: 2}
 _LONGEST = 200
+# More are one for each tile, and name files of the scanner.
+_MOST = 500
 
 
 def parsed(content: str) -> Element:

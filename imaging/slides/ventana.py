@@ -45,6 +45,8 @@ def plan(source: Source) -> SlidePlan:
     """
     tiff = read_tiff(source)
     pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
+    if XML not in tiff.directories[0].entries:
+        raise unsafe(f"Ventana TIFF without its scanner's XML: {_ADVICE}")
     scanner = _scanner(parsed(_xml(source, tiff.directories[0])))
     levels = _levels(source, pictures)
     tiles_xml = _xml(source, levels[0].directory)

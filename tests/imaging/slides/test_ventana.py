@@ -12,7 +12,7 @@ import pytest
 import tifffile
 
 from cases.errors import Quarantine
-from imaging.slides import deid, ventana, writing
+from imaging.slides import deid, markup, second_vendors, ventana, writing
 from imaging.slides.check import check_slide
 from imaging.slides.formats import accept
 from imaging.slides.label import label_picture
@@ -161,6 +161,29 @@ def test_what_cannot_be_taken_is_refused(
     with pytest.raises(Quarantine) as found:
         deid.plan_slide(changed)
     assert found.value.code == code
+
+
+def test_one_without_its_scanners_xml_is_refused_with_advice(tmp_path: Path) -> None:
+    slide = tmp_path / "slide.tiff"
+    with tifffile.TiffWriter(slide) as writer:
+        writer.write(
+            vendors.tissue_on_glass(), tile=(256, 256), photometric="rgb", software="Ventana", metadata=None
+        )
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide)
+    assert found.value.code == "slide-unsafe"
+    assert "uPath" in found.value.detail
+
+
+def test_a_hundred_thousand_joints_are_judged_to_the_last() -> None:
+    """A hundred thousand joints, and one that says more behind them all."""
+    area = vendors._bif_stitched(8, 6, 256, (10, 6))
+    joints = area[area.index("<TileJointInfo") : area.index("</ImageInfo>")]
+    told = ventana.rebuilt(markup.parsed(area.replace(joints, joints * 1200)))
+
+    assert second_vendors._STITCHED.match(told)
+    assert not second_vendors._STITCHED.match(told.replace("</ImageInfo>", "<Wang/></ImageInfo>"))
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
