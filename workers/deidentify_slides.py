@@ -8,6 +8,7 @@ from cases.ports import PatientKey, Range
 from imaging.deid.brief import slide_name
 from imaging.deid.known import KnownIdentity
 from imaging.slides import second_pass
+from imaging.slides.formats import SUFFIXES
 from workers.files import Files
 from workers.native import require_no_text
 from workers.parts import Tools, Work
@@ -75,5 +76,4 @@ def _ranges(plan: PlannedSlide, stored: StoredObject) -> tuple[Range, ...]:
 def _key(work: Work, slide: SlideFound, key: PatientKey) -> str:
     line = next(line for line in work.order.slides if line.file == slide.file)
     name = slide_name(key, line.pathology_number, line.block, line.stain, line.number)
-    suffix = "svs" if slide.format == "svs" else "tiff"
-    return f"{folder(work)}/slide/{name}.{suffix}"
+    return f"{folder(work)}/slide/{name}{SUFFIXES[slide.format]}"

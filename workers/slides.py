@@ -27,7 +27,13 @@ LABEL_SECONDS = 120.0
 PLAN_SECONDS = 300.0
 BYTES = "application/octet-stream"
 # The formats that leave as one object put together by a plan.
-MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
+MEDIA_TYPES = {
+    "svs": "image/x-aperio-svs",
+    "generic-tiff": "image/tiff",
+    "ndpi": "image/x-hamamatsu-ndpi",
+    "leica-scn": "image/x-leica-scn",
+    "ventana-bif": "image/x-ventana-bif",
+}
 Label = Literal["matches", "unreadable", "absent", "confirmed"]
 
 

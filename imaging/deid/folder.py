@@ -24,7 +24,7 @@ from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.ocr import Engine
 from imaging.slides import deid as slide_deid
-from imaging.slides.formats import recognise
+from imaging.slides.formats import SUFFIXES, recognise
 from imaging.slides.plan import write
 from imaging.slides.written import require_no_text
 
@@ -172,9 +172,7 @@ def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
     with part.open("rb") as stream:
         while piece := stream.read(1 << 20):
             digest.update(piece)
-    named = Path(
-        f"{keys.token(run.secret, 'slide', f'{run.clinic}/{name}')}{'.svs' if found.code == 'svs' else '.tiff'}"
-    )
+    named = Path(f"{keys.token(run.secret, 'slide', f'{run.clinic}/{name}')}{SUFFIXES[found.code]}")
     return _Made(
         format=found.code,
         named=named,

@@ -10,6 +10,7 @@ import openslide
 from cases.errors import Quarantine, Reject
 from imaging.slides import look
 from imaging.slides.formats import accept
+from imaging.slides.ndpi import scans
 from imaging.slides.payload import check_tiles
 from imaging.slides.picture import read_picture
 from imaging.slides.source import FileSource
@@ -56,8 +57,9 @@ def _read_tiles(path: Path) -> int:
     """Walk every tile and strip of every level; the associated images are read by those who need them."""
     with FileSource(path) as source:
         tiff = read_tiff(source)
-        pictures = [read_picture(source, tiff, i) for i in range(len(tiff.directories))]
-        return sum(check_tiles(source, p) for p in pictures if p.tiled)
+        pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
+        levels = scans(source, tiff, pictures) if tiff.ndpi else tuple(p for p in pictures if p.tiled)
+        return sum(check_tiles(source, p) for p in levels)
 
 
 def _judge(slide: openslide.OpenSlide, code: str, read: int) -> SlideReading:

@@ -7,17 +7,15 @@ second pass. The others are refused by name, with the way out of the vendor's ow
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from cases.errors import Quarantine
 from imaging.slides.source import Source, opened
-from imaging.slides.tiff import Tiff, integer, read_tiff, text
+from imaging.slides.tiff import NDPI_MARK, Tiff, integer, read_tiff, text
 
 HEAD_BYTES = 4096
 _MAKE, _DESCRIPTION, _SOFTWARE, _XMP, _TILE_WIDTH = 271, 270, 305, 700, 322
-_NDPI_MARK = 65420
 _WSI_CLASS = b"1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
@@ -36,22 +34,16 @@ class Format:
 _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("svs", "Aperio SVS", True, "", ""),
     ("generic-tiff", "pyramidal TIFF", True, "", ""),
+    ("ndpi", "Hamamatsu NDPI", True, "", ""),
+    ("leica-scn", "Leica SCN", True, "", ""),
+    ("ventana-bif", "Ventana BIF", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
-    ("ndpi", "Hamamatsu NDPI", False,
-     "In NDP.view2 choose File, Export, and save as pyramidal TIFF; or export DICOM from NZAcquire or NDP.serve.",
-     "请在 NDP.view2 中选择“文件-导出”,另存为金字塔 TIFF;或从 NZAcquire、NDP.serve 导出 DICOM。"),
     ("mirax", "3DHISTECH MIRAX", False,
      "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
      "请在 SlideMaster 或 SlideConverter 中将切片导出为金字塔 TIFF(JPEG)或 DICOM。"),
     ("philips-tiff", "Philips TIFF", False,
      "In the Philips IMS choose Export, DICOM; older systems: export generic pyramidal TIFF.",
      "请在飞利浦 IMS 中选择“导出-DICOM”;旧系统请导出通用金字塔 TIFF。"),
-    ("ventana-bif", "Ventana BIF", False,
-     "In uPath or Virtuoso export the slide as DICOM, or set the DP scanner to write DICOM or generic TIFF.",
-     "请在 uPath 或 Virtuoso 中导出 DICOM,或将 DP 扫描仪设置为输出 DICOM 或通用 TIFF。"),
-    ("leica-scn", "Leica SCN", False,
-     "In Aperio ImageScope open the slide and choose File, Save as, and save it as SVS.",
-     "请用 Aperio ImageScope 打开切片,选择“文件-另存为”,保存为 SVS。"),
     ("kfb", "KFBIO KFB", False,
      "In K-Viewer choose File, Convert format, and save as SVS or TIFF; KFBIO's converter does a whole folder.",
      "请在 K-Viewer 中选择“文件-格式转换”,保存为 SVS 或 TIFF;江丰转换工具可批量处理整个文件夹。"),
@@ -83,6 +75,15 @@ FORMATS: dict[str, Format] = {
     for code, name, accepted, advice, zh in _ROWS
 }
 
+# How the name of a de-identified slide ends: some readers tell a vendor's TIFF by that alone.
+SUFFIXES: dict[str, str] = {
+    "svs": ".svs",
+    "generic-tiff": ".tiff",
+    "ndpi": ".ndpi",
+    "leica-scn": ".scn",
+    "ventana-bif": ".bif",
+}
+
 # A file that begins with these bytes (at this offset) is of this format.
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (4, b"KFB", "kfb"),
@@ -111,7 +112,7 @@ def recognise(slide: Path | Source) -> Format | None:
         head = source.read(0, min(HEAD_BYTES, source.size))
         code = _by_head(head)
         if code is None and head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            code = _by_tags(source, head)
+            code = _by_tags(source)
     return FORMATS[code] if code else None
 
 
@@ -141,18 +142,13 @@ def _by_head(head: bytes) -> str | None:
     return None
 
 
-def _by_tags(source: Source, head: bytes) -> str | None:
-    try:
-        tiff = read_tiff(source, most=1)
-    except Quarantine:
-        if _is_large_ndpi(source, head):
-            return "ndpi"
-        raise
+def _by_tags(source: Source) -> str | None:
+    tiff = read_tiff(source, most=1)
     first = tiff.directories[0]
     described = text(source, first, _DESCRIPTION, most=HEAD_BYTES)
     software = text(source, first, _SOFTWARE, most=HEAD_BYTES)
     xmp = text(source, first, _XMP, most=HEAD_BYTES)
-    if _NDPI_MARK in first.entries or text(source, first, _MAKE, 64).startswith("Hamamatsu"):
+    if NDPI_MARK in first.entries or text(source, first, _MAKE, 64).startswith("Hamamatsu"):
         return "ndpi"
     if described.startswith("Aperio") and _TILE_WIDTH in first.entries:
         return "svs"
@@ -176,17 +172,3 @@ def _is_tiled_colour(source: Source, tiff: Tiff) -> bool:
         and integer(source, tiff, first, 277, 1) in (3, 4)
         and integer(source, tiff, first, 256) * integer(source, tiff, first, 257) >= 1 << 20
     )
-
-
-def _is_large_ndpi(source: Source, head: bytes) -> bool:
-    """An NDPI beyond 4 GB: a classic header whose first directory's offset has eight bytes."""
-    if head[:4] != b"II*\0" or len(head) < 12:
-        return False
-    (offset,) = struct.unpack_from("<Q", head, 4)
-    if not 8 < offset <= source.size - 2:
-        return False
-    (count,) = struct.unpack("<H", source.read(offset, 2))
-    if not 0 < count < 256 or offset + 2 + 12 * count > source.size:
-        return False
-    rows = source.read(offset + 2, 12 * count)
-    return _NDPI_MARK in {struct.unpack_from("<H", rows, 12 * i)[0] for i in range(count)}

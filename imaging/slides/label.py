@@ -23,6 +23,7 @@ from imaging.ocr import Engine
 from imaging.slides.formats import accept
 from imaging.slides.look import as_png
 from imaging.slides.matching import Comparison, Line, compare
+from imaging.slides.pyramid import silence_tifffile
 
 LARGEST_PICTURE = 40_000_000
 SHOWN_SIDE = 1200
@@ -142,6 +143,7 @@ def _rgb(picture: Image.Image) -> Pixels:
 
 def _smallest_extra_page(path: Path) -> Pixels | None:
     """A generic TIFF names nothing: its pages that are not tiled, the one that says `label` first."""
+    silence_tifffile()
     with tifffile.TiffFile(path) as opened:
         pages = [p for p in opened.pages if isinstance(p, tifffile.TiffPage) and not p.is_tiled]
         small = [p for p in pages if 0 < p.imagewidth * p.imagelength <= LARGEST_PICTURE]

@@ -6,6 +6,7 @@ Works on an open OpenSlide handle and decodes little: one coarse level, and a fe
 from __future__ import annotations
 
 import io
+import re
 
 import numpy as np
 import openslide
@@ -29,15 +30,24 @@ _BLURRED_RATIO, _SHARP_RATIO = 0.3, 0.9
 _LEAST_CONTRAST = 2.0
 
 
+def extent(slide: openslide.OpenSlide) -> tuple[int, int, int, int]:
+    """What was scanned, in pixels of the base (left, top, width, height): some formats place it on the whole glass."""
+    told = [slide.properties.get(f"openslide.bounds-{key}", "") for key in ("x", "y", "width", "height")]
+    if all(re.fullmatch(r"\d{1,9}", value) for value in told) and int(told[2]) and int(told[3]):
+        return int(told[0]), int(told[1]), int(told[2]), int(told[3])
+    return 0, 0, *slide.dimensions
+
+
 def overview(slide: openslide.OpenSlide) -> Image.Image:
-    """The slide as RGB with sides of at most `PREVIEW_SIDE` pixels, on white."""
-    sizes = slide.level_dimensions
+    """What was scanned, as RGB with sides of at most `PREVIEW_SIDE` pixels, on white."""
+    left, top, *whole = extent(slide)
+    sizes = [(max(1, round(whole[0] / f)), max(1, round(whole[1] / f))) for f in slide.level_downsamples]
     level = max((i for i, s in enumerate(sizes) if max(s) >= PREVIEW_SIDE), default=0)
     width, height = sizes[level]
     if width * height <= MAX_DECODED_PIXELS:
-        picture = _on_white(slide.read_region((0, 0), level, (width, height)))
+        picture = _on_white(slide.read_region((left, top), level, (width, height)))
     else:
-        picture = _by_grid(slide, level)
+        picture = _by_grid(slide, level, (left, top), (width, height))
     picture.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE), Image.Resampling.BOX)
     return picture
 
@@ -48,16 +58,21 @@ def _on_white(region: Image.Image) -> Image.Image:
     return white
 
 
-def _by_grid(slide: openslide.OpenSlide, level: int) -> Image.Image:
+def _by_grid(
+    slide: openslide.OpenSlide, level: int, start: tuple[int, int], size: tuple[int, int]
+) -> Image.Image:
     """A slide without small levels: the middle of each of up to 96 x 96 fields stands for the field."""
-    width, height = slide.level_dimensions[level]
+    width, height = size
     factor = slide.level_downsamples[level]
     columns = max(1, round(GRID_SIDE * min(1.0, width / height)))
     rows = max(1, round(GRID_SIDE * min(1.0, height / width)))
     picture = Image.new("RGB", (columns, rows))
     for row in range(rows):
         for column in range(columns):
-            at = (int((column + 0.5) * width / columns * factor), int((row + 0.5) * height / rows * factor))
+            at = (
+                start[0] + int((column + 0.5) * width / columns * factor),
+                start[1] + int((row + 0.5) * height / rows * factor),
+            )
             field = np.asarray(_on_white(slide.read_region(at, level, (16, 16))))
             colour = field.reshape(-1, 3).mean(axis=0).astype(int).tolist()
             picture.putpixel((column, row), tuple(colour))
@@ -103,12 +118,12 @@ def _regions(slide: openslide.OpenSlide, found: NDArray[np.bool_]) -> list[tuple
     rows, columns = np.nonzero(found)
     if not len(rows):
         return []
-    width, height = slide.dimensions
+    left, top, width, height = extent(slide)
     chosen = np.unique(np.linspace(0, len(rows) - 1, REGIONS).astype(int))
     xs = (columns[chosen] + 0.5) / found.shape[1] * width - REGION / 2
     ys = (rows[chosen] + 0.5) / found.shape[0] * height - REGION / 2
-    xs = np.clip(xs, 0, max(0, width - REGION)).astype(int)
-    ys = np.clip(ys, 0, max(0, height - REGION)).astype(int)
+    xs = left + np.clip(xs, 0, max(0, width - REGION)).astype(int)
+    ys = top + np.clip(ys, 0, max(0, height - REGION)).astype(int)
     return sorted(set(zip(xs.tolist(), ys.tolist(), strict=True)))
 
 

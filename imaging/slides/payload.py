@@ -24,6 +24,7 @@ from imaging.slides.tiff import damaged
 
 WINDOW_BYTES = 4 << 20
 MAX_TILE_BYTES = 64 << 20
+LARGEST_HEADER = 1 << 16
 MAX_PADDING = 64
 RAW, LZW, JPEG, DEFLATE, OLD_DEFLATE, APERIO_YCC, APERIO_RGB = 1, 5, 7, 8, 32946, 33003, 33005
 
@@ -53,6 +54,8 @@ def check_tiles(source: Source, picture: Picture) -> int:
     """
     if picture.compression == JPEG:
         _jpeg_tables(picture.jpeg_tables)
+        if picture.offsets.size == 1 and int(picture.counts[0]) > MAX_TILE_BYTES:
+            return check_long_jpeg(source, int(picture.offsets[0]), int(picture.counts[0]))
         return _check_jpeg(source, picture)
     if picture.compression in (APERIO_YCC, APERIO_RGB):
         return _check_each(source, picture, walk_j2k)
@@ -168,6 +171,28 @@ def _jpeg_scans(window: bytes, scan: int, end: int, marks: list[int]) -> None:
             if kind == 0xDC:
                 break
         scan = at
+
+
+def check_long_jpeg(source: Source, start: int, length: int, window_bytes: int = WINDOW_BYTES) -> int:
+    """A JPEG picture as large as a slide, of one scan, read in windows; returns the bytes read.
+
+    :raises Quarantine: as `check_tiles`.
+    """
+    head = source.read(start, min(length, LARGEST_HEADER))
+    at, end = start + _jpeg_header(head, 0, len(head)), start + length
+    while at + 2 <= end:
+        window = source.read(at, min(window_bytes, end - at))
+        marks = _markers(window)
+        if len(marks):
+            first = int(marks[0])
+            if window[first + 1] != 0xD9:
+                raise unsafe("a level's JPEG picture holds segments behind its headers")
+            behind = end - (at + first + 2)
+            if behind > MAX_PADDING or any(source.read(at + first + 2, behind)):
+                raise unsafe("a level holds bytes behind the end of its picture")
+            return length
+        at += len(window) - 1
+    raise damaged("a level's JPEG picture breaks off")
 
 
 def _padding(window: bytes, at: int, end: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, cast
@@ -88,6 +89,8 @@ def _seen(source: Source, picture: Picture) -> NDArray[np.float64]:
 
 def _pixels(source: Source, picture: Picture) -> NDArray[np.uint8]:
     """A small picture in grey."""
+    if picture.compression == JPEG and picture.offsets.size == 1:
+        return _decoded(source, picture, 0)[: picture.height, : picture.width]
     with _opened(source) as opened:
         return _grey(np.asarray(_page(opened, picture).asarray()))
 
@@ -106,9 +109,15 @@ def _page(opened: tifffile.TiffFile, picture: Picture) -> tifffile.TiffPage:
     return tifffile.TiffPage(opened, index=0)
 
 
+def silence_tifffile() -> None:
+    """Its warnings quote the tags that they are about, and tags name patients."""
+    logging.getLogger("tifffile").disabled = True
+
+
 @contextmanager
 def _opened(source: Source) -> Iterator[tifffile.TiffFile]:
     """The slide opened by tifffile; what its decoders raise becomes damage."""
+    silence_tifffile()
     try:
         with tifffile.TiffFile(cast(IO[bytes], _Stream(source))) as opened:
             yield opened
@@ -134,6 +143,8 @@ def _shows_base(source: Source, picture: Picture, base: Picture, *, grid: int) -
         part = small[
             int(top * scale_y) : int(bottom * scale_y) + 1, int(left * scale_x) : int(right * scale_x) + 1
         ]
+        if not tile.size or not part.size:
+            return False
         apart.append(abs(float(tile.mean()) - float(part.mean())))
     return bool(apart) and float(np.mean(apart)) <= _MEAN_DIFFERENCE and max(apart) <= _WORST_DIFFERENCE
 

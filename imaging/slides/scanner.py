@@ -11,7 +11,10 @@ import openslide
 from cases.errors import Quarantine
 
 # Properties in which scanners name themselves, best first (OpenSlide's names).
-_STATION = ("aperio.ScanScope ID", "dicom.DeviceSerialNumber", "tiff.HostComputer")
+_STATION = (
+    "aperio.ScanScope ID", "dicom.DeviceSerialNumber", "hamamatsu.NDP.S/N", "leica.device-model", "ventana.UnitNumber",
+    "tiff.HostComputer",
+)  # fmt: skip
 _DATES = (("aperio.Date", "aperio.Time"),)
 _FORMATS = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
 

@@ -13,16 +13,17 @@ import re
 import struct
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 from cases.errors import Quarantine
-from imaging.slides.second_tiles import Walk, left, walk_of
+from imaging.slides.second_tiles import Walk, left, only_long_picture, walk_of
+from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags, told
 from imaging.slides.source import Source
 
 Scope = Literal["every", "sampled"]
 MAX_PAGES, MAX_TAGS, MAX_META_BYTES = 64, 64, 256 << 20
 SAMPLED_TILES = 8
+LONGEST_TILE = 64 << 20
 LONGEST_GAP = 4096
 
 # tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
@@ -34,8 +35,8 @@ _ALLOWED: dict[int, tuple[tuple[int, ...], int | None]] = {
     347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6), 32997: ((3, 4), 1),
     34675: ((7,), 4 << 20),
 }  # fmt: skip
-_SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 16: 8}
-_LETTERS = {3: "H", 4: "I", 16: "Q"}
+_KNOWN = _ALLOWED | {tag: rule for tags in VENDOR_TAGS.values() for tag, rule in tags.items()}
+_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 11: 4, 16: 8}
 
 # What a description may say, whole: nothing but sizes, codecs and numbers under these names.
 _KEYS = (
@@ -61,20 +62,6 @@ _PATTERNS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
-class _Page:
-    values: dict[int, bytes]
-    kinds: dict[int, int]
-    tiles: list[tuple[int, int]] = field(default_factory=list)
-
-    def number(self, order: str, tag: int, default: int = 0) -> int:
-        content = self.values.get(tag)
-        if content is None:
-            return default
-        (value,) = struct.unpack_from(order + _LETTERS[self.kinds[tag]], content)
-        return int(value)
-
-
 def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles: Scope = "every") -> int:
     """Prove that a slide may leave; returns the bytes read.
 
@@ -85,7 +72,11 @@ def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles:
     try:
         walk = _Walk(source)
         pages = walk.pages()
-        _judge_pages(pages, walk.order)
+        vendor = walk.vendor or told(pages[0])
+        require_tags(pages, vendor)
+        JUDGES.get(vendor, _judge_pages)(pages, walk.order)
+        for page in pages:
+            _judge_profile(page.values.get(34675, b""))
         walk.account(sorted({span for page in pages for span in page.tiles}))
         _search(walk.known, source, pages, identity_values)
         return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
@@ -101,8 +92,13 @@ class _Walk:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.known: list[tuple[int, int]] = []
+        self.vendor = ""
         head = source.read(0, 16)
-        if head[:4] in (b"II*\0", b"MM\0*"):
+        if self._is_ndpi(head):
+            self.order, self.big, self.vendor = "<", False, "ndpi"
+            self.first = struct.unpack_from("<Q", head, 4)[0]
+            self.known.append((0, 12))
+        elif head[:4] in (b"II*\0", b"MM\0*"):
             self.order, self.big = "<" if head[0] == 0x49 else ">", False
             self.first = struct.unpack_from(self.order + "I", head, 4)[0]
             self.known.append((0, 8))
@@ -112,6 +108,15 @@ class _Walk:
             self.known.append((0, 16))
         else:
             raise left("what would leave does not begin as a slide")
+
+    def _is_ndpi(self, head: bytes) -> bool:
+        """A classic head with an offset of eight bytes, and there a directory with Hamamatsu's mark."""
+        (at,) = struct.unpack_from("<Q", head, 4)
+        if head[:4] != b"II*\0" or not 8 <= at <= self.source.size - 2:
+            return False
+        (count,) = struct.unpack("<H", self.source.read(at, 2))
+        rows = self.source.read(at + 2, min(12 * count, self.source.size - at - 2) // 12 * 12)
+        return 65420 in {row[0] for row in struct.iter_unpack("<H10x", rows)}
 
     @property
     def bytes_known(self) -> int:
@@ -123,8 +128,8 @@ class _Walk:
         self.known.append((at, at + size))
         return self.source.read(at, size)
 
-    def pages(self) -> list[_Page]:
-        pages: list[_Page] = []
+    def pages(self) -> list[Page]:
+        pages: list[Page] = []
         at, seen = self.first, set()
         while at:
             if at in seen or len(pages) >= MAX_PAGES:
@@ -136,41 +141,45 @@ class _Walk:
             raise left("the slide has no directory")
         return pages
 
-    def _page(self, at: int) -> tuple[_Page, int]:
-        counted, row, link, room = ("Q", 20, "Q", 8) if self.big else ("H", 12, "I", 4)
-        head = struct.calcsize(counted)
+    def _page(self, at: int) -> tuple[Page, int]:
+        counted, row, word, room = ("Q", 20, "Q", 8) if self.big else ("H", 12, "I", 4)
+        link = "Q" if self.vendor == "ndpi" else word
+        head, width = struct.calcsize(counted), struct.calcsize(link)
         (count,) = struct.unpack(self.order + counted, self._take(at, head))
         if count > MAX_TAGS:
             raise left("a directory has more tags than it may have")
-        rows = self._take(at + head, count * row + room)
-        page = _Page({}, {})
+        rows = self._take(at + head, count * row + width)
+        highs = self._take(at + head + len(rows), 4 * count) if self.vendor == "ndpi" else b""
+        page = Page({}, {})
         for index in range(count):
-            tag, kind, number = struct.unpack_from(self.order + "HH" + link, rows, index * row)
+            tag, kind, number = struct.unpack_from(self.order + "HH" + word, rows, index * row)
             value = rows[index * row + row - room : (index + 1) * row]
-            self._value(page, tag, kind, number, value)
+            self._value(page, tag, kind, number, value, highs[4 * index : 4 * index + 4])
         self._tiles(page)
         (following,) = struct.unpack_from(self.order + link, rows, count * row)
         return page, following
 
-    def _value(self, page: _Page, tag: int, kind: int, number: int, value: bytes) -> None:
-        kinds, most = _ALLOWED.get(tag, ((), 0))
+    def _value(self, page: Page, tag: int, kind: int, number: int, value: bytes, high: bytes) -> None:
+        kinds, most = _KNOWN.get(tag, ((), 0))
         if kind not in kinds or (most is not None and number > most) or number == 0:
             raise left(f"tag {tag} may not leave")
         if tag in page.values:
             raise left(f"tag {tag} stands twice")
         size = _SIZES[kind] * number
-        if size > len(value):
-            (at,) = struct.unpack(self.order + ("Q" if self.big else "I"), value)
+        if high and (kind, number) == (4, 1):
+            value, kind, size = value + high, 16, 8
+        elif size > len(value):
+            (at,) = struct.unpack(self.order + ("Q" if len(value + high) == 8 else "I"), value + high)
             value = self._take(at, size)
-        elif any(value[size:]):
+        elif any(value[size:] + high):
             raise left(f"tag {tag} has bytes behind its value")
         page.values[tag], page.kinds[tag] = value[:size], kind
 
-    def _tiles(self, page: _Page) -> None:
+    def _tiles(self, page: Page) -> None:
         at, size = (324, 325) if 322 in page.values else (273, 279)
         columns = []
         for tag in (at, size):
-            letter = _LETTERS[page.kinds[tag]]
+            letter = LETTERS[page.kinds[tag]]
             content = page.values[tag]
             columns.append(
                 struct.unpack(f"{self.order}{len(content) // struct.calcsize(letter)}{letter}", content)
@@ -198,7 +207,7 @@ class _Walk:
             raise left(f"{end - start} bytes belong to no tile and no directory")
 
 
-def _judge_pages(pages: list[_Page], order: str) -> None:
+def _judge_pages(pages: list[Page], order: str) -> None:
     base_width, base_height = pages[0].number(order, 256), pages[0].number(order, 257)
     if 322 not in pages[0].values:
         raise left("the first page is no level")
@@ -213,7 +222,6 @@ def _judge_pages(pages: list[_Page], order: str) -> None:
         width, height = page.number(order, 256), page.number(order, 257)
         if not width or not height or abs(width * base_height / (height * base_width) - 1) > 0.05:
             raise left(f"page {index + 1} has not the shape of the slide")
-        _judge_profile(page.values.get(34675, b""))
 
 
 _PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt|[AD]2B[012]|B2[AD][012])\Z")
@@ -271,9 +279,9 @@ def _inside_base64(content: bytes) -> Iterator[bytes]:
 
 
 def _search(
-    known: list[tuple[int, int]], source: Source, pages: list[_Page], identity_values: tuple[str, ...]
+    known: list[tuple[int, int]], source: Source, pages: list[Page], identity_values: tuple[str, ...]
 ) -> None:
-    """Known identities in all bytes but tiles; patterns in what can hold words.
+    """Known identities in all bytes but tiles; patterns in what can hold words (a vendor's XML was judged whole).
 
     Numbers of thousands of tiles hold any four bytes by chance: there, forms of eight bytes and more are looked for.
     """
@@ -285,15 +293,20 @@ def _search(
             raise left("a known identity stands in the slide's directories")
     for number, page in enumerate(pages, 1):
         for what, pattern in _PATTERNS:
-            if pattern.search(page.values.get(270, b"")):
+            if pattern.search(page.values.get(270, b"")) and not told(page):
                 raise left(f"{what} stands in the description of page {number}")
 
 
-def _walk_tiles(source: Source, pages: list[_Page], order: str, scope: Scope) -> int:
+def _walk_tiles(source: Source, pages: list[Page], order: str, scope: Scope) -> int:
     read = 0
     for page in pages:
         walk = _walk_of(page, order)
         spans = sorted(set(page.tiles))
+        for start, end in spans:
+            if end - start > LONGEST_TILE:
+                only_long_picture(source.read, start, end, f"in the level at {start}")
+                read += end - start
+        spans = [(a, b) for a, b in spans if b - a <= LONGEST_TILE]
         step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
         for start, content in _tile_contents(source, spans[::step]):
             read += len(content)
@@ -301,7 +314,7 @@ def _walk_tiles(source: Source, pages: list[_Page], order: str, scope: Scope) ->
     return read
 
 
-def _walk_of(page: _Page, order: str) -> Walk:
+def _walk_of(page: Page, order: str) -> Walk:
     side = (322, 323) if 322 in page.values else (256, 278)
     samples = len(page.values.get(258, b"")) // 2
     return walk_of(

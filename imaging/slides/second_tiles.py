@@ -132,6 +132,30 @@ def _only_picture(tile: bytes, where: str) -> None:
         raise left(f"bytes behind the picture {where}")
 
 
+def only_long_picture(
+    read: Callable[[int, int], bytes], start: int, end: int, where: str, step: int = 4 << 20
+) -> None:
+    """The same for a JPEG of one scan that is as large as a slide, through `read` (offset, length) by windows."""
+    head = read(start, min(1 << 16, end - start))
+    if head[:2] != b"\xff\xd8":
+        raise left(f"something other than a picture {where}")
+    at, kind = 2, 0
+    while kind != 0xDA:
+        kind = head[at + 1] if at + 1 < len(head) else 0
+        at = _after_segment(head, at, where)
+    at += start
+    while at < end - 1:
+        window = read(at, min(step, end - at))
+        found = _MARKER.search(window)
+        if found is not None:
+            stop = at + found.start()
+            if found.group() != b"\xff\xd9" or end - stop - 2 > 64 or any(read(stop + 2, end - stop - 2)):
+                raise left(f"something behind the picture {where}")
+            return
+        at += len(window) - 1
+    raise left(f"a picture without an end {where}")
+
+
 def _after_segment(content: bytes, at: int, where: str) -> int:
     if content[at : at + 1] != b"\xff" or at + 4 > len(content):
         raise left(f"broken JPEG headers {where}")

@@ -1,7 +1,8 @@
-"""A small strict reader of TIFF and BigTIFF directories: bounded, by ranges, and it believes nothing.
+"""A small strict reader of TIFF, BigTIFF and NDPI directories: bounded, by ranges, and it believes nothing.
 
-Sources: TIFF 6.0; BigTIFF as in libtiff's specification. Everything that points outside the file, loops, repeats
-a tag or is larger than any slide needs raises `Quarantine("file-damaged")`. Pixels are never read here.
+Sources: TIFF 6.0; BigTIFF as in libtiff's specification. NDPI is a classic TIFF whose directories are linked by eight
+bytes, each followed by the upper four bytes of every value or offset in it. Everything that points outside the file,
+loops, repeats a tag or is larger than any slide needs raises `Quarantine("file-damaged")`. Pixels are never read here.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MAX_DIRECTORIES = 256
 MAX_ENTRIES = 1024
 MAX_VALUE_BYTES = 64 << 20
 MAX_TILES = 1 << 22
+NDPI_MARK = 65420
 
 # TIFF 6.0 section 2 and BigTIFF: type -> (bytes each, numpy letter without byte order)
 _TYPES: dict[int, tuple[int, str]] = {
@@ -46,7 +48,10 @@ _INTEGERS = (1, 3, 4, 13, 16, 18)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One tag of a directory: where its value stands in the file, and how many bytes it takes."""
+    """One tag of a directory: where its value stands in the file, and how many bytes it takes.
+
+    `high` are the upper four bytes of a single LONG in an NDPI directory, which stand elsewhere.
+    """
 
     tag: int
     type: int
@@ -54,6 +59,7 @@ class Entry:
     offset: int
     size: int
     inline: bool
+    high: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +78,11 @@ class Tiff:
     order: str
     big: bool
     directories: tuple[Directory, ...]
+    ndpi: bool = False
 
     @property
     def header_size(self) -> int:
-        return 16 if self.big else 8
+        return 16 if self.big else 12 if self.ndpi else 8
 
 
 def damaged(what: str) -> Quarantine:
@@ -88,19 +95,21 @@ def read_tiff(source: Source, *, most: int = MAX_DIRECTORIES) -> Tiff:
     :raises Quarantine: `file-damaged`.
     """
     order, big, offset = _header(source)
+    wide = _ndpi_offset(source)
+    offset = wide or offset
     directories: list[Directory] = []
     seen: set[int] = set()
     while offset and len(directories) < most:
         if offset in seen:
             raise damaged("the directories of the TIFF form a loop")
         seen.add(offset)
-        directory, offset = _directory(source, order, big, offset)
+        directory, offset = _directory(source, order, big, offset, ndpi=wide > 0)
         directories.append(directory)
     if not directories:
         raise damaged("the TIFF has no directory")
     if offset and most >= MAX_DIRECTORIES:
         raise damaged(f"the TIFF has more than {MAX_DIRECTORIES} directories")
-    return Tiff(order=order, big=big, directories=tuple(directories))
+    return Tiff(order=order, big=big, directories=tuple(directories), ndpi=wide > 0)
 
 
 def with_sub_directories(source: Source, tiff: Tiff, tag: int) -> Tiff:
@@ -137,24 +146,42 @@ def _header(source: Source) -> tuple[str, bool, int]:
     raise damaged("not a TIFF")
 
 
-def _directory(source: Source, order: str, big: bool, offset: int) -> tuple[Directory, int]:
-    head, each, tail = (8, 20, 8) if big else (2, 12, 4)
+def _ndpi_offset(source: Source) -> int:
+    """Where the first directory of an NDPI file stands, in the eight bytes of its header; 0 if it is none."""
+    if source.size < 16 or source.read(0, 4) != b"II*\0":
+        return 0
+    (offset,) = struct.unpack("<Q", source.read(4, 8))
+    if not 8 < offset <= source.size - 2:
+        return 0
+    (count,) = struct.unpack("<H", source.read(offset, 2))
+    if not 0 < count <= MAX_ENTRIES or offset + 2 + 12 * count > source.size:
+        return 0
+    rows = source.read(offset + 2, 12 * count)
+    return int(offset) if NDPI_MARK in {row[0] for row in struct.iter_unpack("<H10x", rows)} else 0
+
+
+def _directory(
+    source: Source, order: str, big: bool, offset: int, *, ndpi: bool = False
+) -> tuple[Directory, int]:
+    head, each, link = (8, 20, "Q") if big else (2, 12, "Q" if ndpi else "I")
     (count,) = struct.unpack(order + ("Q" if big else "H"), source.read(offset, head))
     if not 0 < count <= MAX_ENTRIES:
         raise damaged(f"a TIFF directory of {count} entries")
-    table = source.read(offset + head, count * each + tail)
+    highs_at = count * each + struct.calcsize(link)
+    table = source.read(offset + head, highs_at + (4 * count if ndpi else 0))
+    highs = struct.unpack_from(f"{order}{count}I", table, highs_at) if ndpi else (0,) * count
     entries: dict[int, Entry] = {}
     for index in range(count):
         at = index * each
-        entry = _entry(source, order, big, table[at : at + each], offset + head + at)
+        entry = _entry(source, order, big, table[at : at + each], offset + head + at, highs[index])
         if entry.tag in entries:
             raise damaged(f"tag {entry.tag} stands twice in one TIFF directory")
         entries[entry.tag] = entry
-    (following,) = struct.unpack(order + ("Q" if big else "I"), table[count * each :])
-    return Directory(offset=offset, size=head + count * each + tail, entries=entries), following
+    (following,) = struct.unpack_from(order + link, table, count * each)
+    return Directory(offset=offset, size=head + len(table), entries=entries), following
 
 
-def _entry(source: Source, order: str, big: bool, row: bytes, at: int) -> Entry:
+def _entry(source: Source, order: str, big: bool, row: bytes, at: int, high: int) -> Entry:
     tag, kind, count = struct.unpack_from(order + ("HHQ" if big else "HHI"), row)
     room = 8 if big else 4
     each = _TYPES.get(kind, (0, ""))[0]
@@ -164,8 +191,11 @@ def _entry(source: Source, order: str, big: bool, row: bytes, at: int) -> Entry:
     if size > MAX_VALUE_BYTES:
         raise damaged(f"tag {tag} holds {size} bytes")
     if size <= room:
-        return Entry(tag, kind, count, at + (12 if big else 8), size, True)
+        if high and (kind, count) != (4, 1):
+            raise damaged(f"tag {tag} holds more than its type has room for")
+        return Entry(tag, kind, count, at + (12 if big else 8), size, True, high)
     (offset,) = struct.unpack_from(order + ("Q" if big else "I"), row, 12 if big else 8)
+    offset += high << 32
     inside(offset, size, source.size)
     return Entry(tag, kind, count, offset, size, False)
 
@@ -192,7 +222,7 @@ def integers(source: Source, tiff: Tiff, entry: Entry) -> NDArray[np.int64]:
     values = numbers(source, tiff, entry)
     if values.size and int(values.max()) > np.iinfo(np.int64).max:
         raise damaged(f"tag {entry.tag} points beyond any file")
-    return values.astype(np.int64)
+    return values.astype(np.int64) + (entry.high << 32)
 
 
 def integer(source: Source, tiff: Tiff, directory: Directory, tag: int, default: int | None = None) -> int:

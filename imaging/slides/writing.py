@@ -1,13 +1,14 @@
 """Directories written anew: an allow-list of technical tags, a rebuilt description, and the tiles' new places.
 
-Source: TIFF 6.0, BigTIFF, TIFF Technical Note 2 (JPEG tables). A tag that is not in the table is gone.
+Source: TIFF 6.0, BigTIFF, TIFF Technical Note 2 (JPEG tables); for NDPI see `imaging.slides.tiff`. A tag that is not in
+the table is gone.
 """
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,12 +55,16 @@ Value = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One picture that is kept: with the description and the subfile type that it shall have."""
+    """One picture that is kept: with the description (if any) and the subfile type that it shall have.
+
+    `own` are tags that its format needs beyond the table, as its module made them.
+    """
 
     picture: Picture
     description: str
     subfile: int
     is_level: bool
+    own: dict[int, Value] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,7 +85,7 @@ def assemble(
 ) -> tuple[bytes, bytes]:
     """The 16 bytes of the head and the directories that stand at `at`, chained in the order of `pages`."""
     most = at + sum(MAX_PROFILE_BYTES + (1 << 20) + 16 * p.picture.offsets.size for p in pages)
-    big = tiff.big or most > CLASSIC_LIMIT
+    big = not tiff.ndpi and (tiff.big or most > CLASSIC_LIMIT)
     chunks: list[bytes] = []
     end = at
     chained: Callable[[int], bytes] | None = None
@@ -88,32 +93,34 @@ def assemble(
     for page in pages:
         values = _values(source, tiff, page, placed, big)
         pad = b"\0" * (-end % 16)
-        body, directory_at, finish = _directory(values, tiff.order, big, end + len(pad))
+        body, directory_at, finish = _directory(values, tiff, big, end + len(pad))
         if chained is None:
             first = directory_at
         else:
             chunks.append(chained(directory_at))
         chunks.append(pad + body)
-        end += len(pad) + len(body) + (8 if big else 4)
+        end += len(pad) + len(body) + len(finish(0))
         chained = finish
     assert chained is not None
     chunks.append(chained(0))
-    return _head(tiff.order, big, first), b"".join(chunks)
+    return _head(tiff, big, first), b"".join(chunks)
 
 
-def _head(order: str, big: bool, first: int) -> bytes:
-    mark = b"II" if order == "<" else b"MM"
+def _head(tiff: Tiff, big: bool, first: int) -> bytes:
+    mark = b"II" if tiff.order == "<" else b"MM"
     if big:
-        return mark + struct.pack(order + "HHHQ", 43, 8, 0, first)
-    return mark + struct.pack(order + "HI", 42, first) + b"\0" * 8
+        return mark + struct.pack(tiff.order + "HHHQ", 43, 8, 0, first)
+    word = "HQ" if tiff.ndpi else "HI"
+    return (mark + struct.pack(tiff.order + word, 42, first)).ljust(16, b"\0")
 
 
 def _values(source: Source, tiff: Tiff, page: Page, placed: Placed, big: bool) -> dict[int, Value]:
     entries = page.picture.directory.entries
     values = {tag: (e.type, e.count, raw(source, e)) for tag, e in entries.items() if _is_kept(e)}
     values[tags.SUBFILE] = (LONG, 1, struct.pack(tiff.order + "I", page.subfile))
-    described = page.description.encode("ascii") + b"\0"
-    values[tags.DESCRIPTION] = (ASCII, len(described), described)
+    if page.description:
+        described = page.description.encode("ascii") + b"\0"
+        values[tags.DESCRIPTION] = (ASCII, len(described), described)
     tables = page.picture.jpeg_tables
     if tables:
         values[tags.JPEG_TABLES] = (UNDEFINED, len(tables), tables)
@@ -122,6 +129,7 @@ def _values(source: Source, tiff: Tiff, page: Page, placed: Placed, big: bool) -
         if profile:
             values[tags.ICC] = (UNDEFINED, len(profile), profile)
     values.update(_places(tiff, page.picture, placed, big))
+    values.update(page.own)
     return values
 
 
@@ -137,6 +145,8 @@ def _places(tiff: Tiff, picture: Picture, placed: Placed, big: bool) -> dict[int
     kind, letter = (LONG8, "u8") if big else (LONG, "u4")
     offsets = placed(picture.offsets, picture.counts)
     count = int(offsets.size)
+    if tiff.ndpi:
+        return {tag: (LONG, 1, struct.pack("<Q", v[0])) for tag, v in ((at, offsets), (size, picture.counts))}
     return {
         at: (kind, count, offsets.astype(tiff.order + letter).tobytes()),
         size: (LONG, count, picture.counts.astype(tiff.order + "u4").tobytes()),
@@ -144,21 +154,27 @@ def _places(tiff: Tiff, picture: Picture, placed: Placed, big: bool) -> dict[int
 
 
 def _directory(
-    values: dict[int, Value], order: str, big: bool, at: int
+    values: dict[int, Value], tiff: Tiff, big: bool, at: int
 ) -> tuple[bytes, int, Callable[[int], bytes]]:
-    """The values and then the directory itself, but for the link at its end, which the third result makes."""
-    room, word = (8, "Q") if big else (4, "I")
-    rows, outside = [], bytearray()
+    """The values and then the directory itself, but for the link at its end, which the third result makes.
+
+    NDPI: what is longer than four bytes stands outside, but for one LONG, which may have eight; upper halves follow the
+    link.
+    """
+    order, room, word = tiff.order, 8 if big else 4, "Q" if big or tiff.ndpi else "I"
+    rows, outside, highs = [], bytearray(), b""
     for tag in sorted(values):
         kind, count, content = values[tag]
-        if len(content) <= room:
-            field = content.ljust(room, b"\0")
+        if len(content) <= room or (tiff.ndpi and (kind, count) == (LONG, 1)):
+            value = content
         else:
             outside += b"\0" * (-(at + len(outside)) % 8)
-            field = struct.pack(order + word, at + len(outside))
+            value = struct.pack(order + word, at + len(outside))
             outside += content
-        rows.append(struct.pack(order + "HH" + word, tag, kind, count) + field)
+        value = value.ljust(8, b"\0")
+        rows.append(struct.pack(order + "HH" + ("Q" if big else "I"), tag, kind, count) + value[:room])
+        highs += value[4:] if tiff.ndpi else b""
     outside += b"\0" * (-(at + len(outside)) % 8)
     directory_at = at + len(outside)
     body = bytes(outside) + struct.pack(order + ("Q" if big else "H"), len(rows)) + b"".join(rows)
-    return body, directory_at, lambda following: struct.pack(order + word, following)
+    return body, directory_at, lambda following: struct.pack(order + word, following) + highs

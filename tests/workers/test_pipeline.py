@@ -14,6 +14,8 @@ from cases.documents import ReportBody
 from storage import network, readings, signing
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
+from tests.imaging.slides import vendors
+from tests.imaging.slides.conftest import NUMBER
 from tests.region import sample_network
 
 PATIENT = orders.PATIENTS[0]
@@ -117,6 +119,27 @@ def test_a_slide_reaches_the_reader_without_label_and_returns(region, tmp_path):
     assert case["brief"]["slides"][0]["name"] in key
     sign(region, "wang" if case["partner"] == "beijing-pathology" else "gu")
     assert region.one("SELECT state FROM cases")["state"] == "returned"
+
+
+@pytest.mark.parametrize("make", [vendors.ndpi, vendors.scn, vendors.bif])
+def test_a_slide_of_another_vendor_reaches_the_reader_in_its_own_format(make, region, tmp_path):
+    path = make(tmp_path / f"a.{make.__name__}")
+    content = path.read_bytes()
+    line = orders.slide_line(path.name, pathology_number=NUMBER, block="A1", stain="HE")
+    order = orders.order(
+        "histology", PATIENT, [orders.file_line(path.name, content)], accession_number="S-1", slides=[line]
+    )
+    region.drop("jiangshan", order, {path.name: content})
+    region.settle()
+    case = region.one("SELECT state, partner, reason_code, reason_detail FROM cases")
+    assert case["state"] == "delivered", case
+    ((key, arrived),) = at_partner(region, f"partner-{case['partner']}", f".{make.__name__}").items()
+    result = tmp_path / f"b.{make.__name__}"
+    result.write_bytes(arrived)
+    with openslide.OpenSlide(result) as after, openslide.OpenSlide(path) as before:
+        assert after.level_dimensions == before.level_dimensions
+        assert not after.associated_images
+    assert NUMBER not in key
 
 
 def test_earlier_examinations_are_told_by_their_interval(region):

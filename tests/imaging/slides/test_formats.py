@@ -70,7 +70,7 @@ def test_a_tiff_is_recognised_by_its_tags(code: str, options: dict[str, Any], tm
 def test_an_ndpi_beyond_four_gigabytes_is_recognised() -> None:
     """Its first directory's offset has eight bytes, so a plain TIFF reader finds nonsense."""
     rows = struct.pack("<HHII", 256, 4, 1, 1000) + struct.pack("<HHII", 65420, 3, 1, 1)
-    directory = struct.pack("<H", 2) + rows + bytes(8)
+    directory = struct.pack("<H", 2) + rows + bytes(8 + 2 * 4)
     at = 0x1_0000_0100
 
     class Sparse:

@@ -1,0 +1,359 @@
+"""Hamamatsu slides: what stays, what goes, and what is refused."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import openslide
+import pytest
+import tifffile
+
+from cases.errors import Quarantine
+from imaging.slides import deid, ndpi, payload, second_tiles, writing
+from imaging.slides.check import check_slide
+from imaging.slides.formats import accept
+from imaging.slides.label import label_picture
+from imaging.slides.payload import check_long_jpeg
+from imaging.slides.picture import read_picture
+from imaging.slides.plan import write
+from imaging.slides.planned import PlannedSource
+from imaging.slides.second_pass import forms
+from imaging.slides.source import BytesSource, FileSource
+from imaging.slides.tiff import NDPI_MARK, read_tiff
+from tests.imaging.slides import vendors
+from tests.imaging.slides.conftest import NAME, NUMBER, pages_of
+
+LEVELS = ((2048, 1536), (1024, 768), (512, 384))
+# OpenSlide makes three more of the smallest one, by the scales of JPEG.
+SEEN = (*LEVELS, (256, 192), (128, 96), (64, 48))
+
+
+@pytest.fixture(scope="module")
+def slide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return vendors.ndpi(tmp_path_factory.mktemp("ndpi") / "slide.ndpi")
+
+
+def _deidentified(slide: Path, target: Path) -> Path:
+    write(deid.plan_slide(slide), slide, target)
+    deid.check_written(target, identity_values=vendors.CANARIES)
+    return target
+
+
+def test_the_made_slide_is_one_for_openslide_too(slide: Path) -> None:
+    assert openslide.OpenSlide.detect_format(slide) == "hamamatsu"
+    assert accept(slide).code == "ndpi"
+
+
+@pytest.mark.parametrize("starts", [True, False])
+def test_openslide_reads_the_same_pixels_levels_and_microns(starts: bool, tmp_path: Path) -> None:
+    slide = vendors.ndpi(tmp_path / "slide.ndpi", starts=starts)
+
+    result = _deidentified(slide, tmp_path / "out.ndpi")
+
+    with openslide.OpenSlide(slide) as before, openslide.OpenSlide(result) as after:
+        assert after.level_dimensions == before.level_dimensions == SEEN
+        for name in ("openslide.mpp-x", "openslide.mpp-y", "openslide.objective-power",
+                     "hamamatsu.XOffsetFromSlideCentre"):  # fmt: skip
+            assert after.properties[name] == before.properties[name]
+        for level, size in enumerate(SEEN):
+            assert (
+                after.read_region((0, 0), level, size).tobytes()
+                == before.read_region((0, 0), level, size).tobytes()
+            )
+
+
+def test_tifffile_reads_the_same_pixels(slide: Path, tmp_path: Path) -> None:
+    result = _deidentified(slide, tmp_path / "out.ndpi")
+
+    with tifffile.TiffFile(slide) as before, tifffile.TiffFile(result) as after:
+        assert after.is_ndpi
+        assert len(pages_of(after)) == len(LEVELS)
+        for one, other in zip(pages_of(before), pages_of(after), strict=False):
+            assert np.array_equal(one.asarray(), other.asarray())
+            assert other.tags["XResolution"].value == one.tags["XResolution"].value
+
+
+def test_every_level_stays_byte_for_byte(slide: Path, tmp_path: Path) -> None:
+    result = _deidentified(slide, tmp_path / "out.ndpi")
+
+    found = []
+    for path in (slide, result):
+        with FileSource(path) as source:
+            tiff = read_tiff(source)
+            pictures = [read_picture(source, tiff, i) for i in range(len(LEVELS))]
+            found.append([source.read(int(p.offsets[0]), int(p.counts[0])) for p in pictures])
+    assert found[0] == found[1]
+
+
+def test_no_byte_of_an_identity_is_left(slide: Path, tmp_path: Path) -> None:
+    before = slide.read_bytes()
+
+    after = _deidentified(slide, tmp_path / "out.ndpi").read_bytes()
+
+    for canary in (*vendors.CANARIES, "C13220", "NDP.scan", "f00dfacebeef"):
+        assert any(f in before for f in forms(canary)), "the canary was never there"
+        assert not any(f in after for f in forms(canary))
+
+
+def test_macro_and_map_are_gone_as_entries_and_as_bytes(slide: Path, tmp_path: Path) -> None:
+    plan = deid.plan_slide(slide)
+    result = _deidentified(slide, tmp_path / "out.ndpi")
+
+    with openslide.OpenSlide(slide) as before, openslide.OpenSlide(result) as after:
+        assert set(before.associated_images) == {"macro"}
+        assert not after.associated_images
+    assert vendors.jpeg(vendors.label_on_glass()) in slide.read_bytes()
+    assert vendors.jpeg(vendors.label_on_glass()) not in result.read_bytes()
+    assert {"macro image (1200x400)", "map image (160x60)", "tag: serial number"} <= set(plan.removed)
+    assert not any(canary in " ".join(plan.removed) for canary in vendors.CANARIES)
+
+
+def test_a_slide_beyond_four_gigabytes_is_planned_from_there(tmp_path: Path) -> None:
+    slide = vendors.ndpi(tmp_path / "slide.ndpi", at=5 << 30)
+
+    result = _deidentified(slide, tmp_path / "out.ndpi")
+
+    assert result.stat().st_size < 10 << 20
+    with openslide.OpenSlide(slide) as before, openslide.OpenSlide(result) as after:
+        region = ((600, 300), 0, (700, 700))
+        assert after.read_region(*region).tobytes() == before.read_region(*region).tobytes()
+
+
+def test_a_result_beyond_four_gigabytes_reads_the_same(slide: Path, tmp_path: Path) -> None:
+    """The directories' own writing: the levels are put behind 5 GB of nothing."""
+    far = 5 << 30
+    target = tmp_path / "far.ndpi"
+    with FileSource(slide) as source, target.open("wb") as file:
+        tiff = read_tiff(source)
+        pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
+        pages = tuple(ndpi._page(source, tiff, p) for p in pictures[:3])
+        starts = np.array(sorted(int(p.offsets[0]) for p in pictures[:3]))
+        placed = writing.Placed(starts=starts, moved_to=starts + far)
+        end = far + int(pictures[2].offsets[0] + pictures[2].counts[0])
+        head, tail = writing.assemble(source, pages, tiff, placed, end)
+        file.write(head)
+        for picture in pictures[:3]:
+            file.seek(far + int(picture.offsets[0]))
+            file.write(source.read(int(picture.offsets[0]), int(picture.counts[0])))
+        file.seek(end)
+        file.write(tail)
+
+    with openslide.OpenSlide(slide) as before, openslide.OpenSlide(target) as after:
+        assert after.level_dimensions == SEEN
+        for level, size in enumerate(SEEN):
+            assert (
+                after.read_region((0, 0), level, size).tobytes()
+                == before.read_region((0, 0), level, size).tobytes()
+            )
+    with tifffile.TiffFile(slide) as one, tifffile.TiffFile(target) as other:
+        assert np.array_equal(pages_of(one)[0].asarray(), pages_of(other)[0].asarray())
+
+
+def test_the_label_is_read_from_the_macro_image(slide: Path) -> None:
+    picture = label_picture(slide)
+
+    assert picture is not None
+    assert np.abs(picture.astype(int) - vendors.label_on_glass()).mean() < 2
+
+
+def test_the_slide_is_judged_like_any_other(slide: Path) -> None:
+    reading = check_slide(slide)
+
+    assert reading.format == "ndpi"
+    assert reading.mpp is not None
+    assert reading.levels == SEEN
+    assert reading.bytes_read > 0.9 * sum(len(p) for p in _levels(slide))
+
+
+def _levels(slide: Path) -> list[bytes]:
+    with FileSource(slide) as source:
+        tiff = read_tiff(source)
+        pictures = [read_picture(source, tiff, i) for i in range(len(LEVELS))]
+        return [source.read(int(p.offsets[0]), int(p.counts[0])) for p in pictures]
+
+
+def test_a_comment_in_a_level_makes_the_slide_unsafe_for_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = vendors.ndpi(tmp_path / "slide.ndpi", comment=NAME.encode())
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide)
+    assert found.value.code == "slide-unsafe"
+    with pytest.raises(Quarantine) as found:
+        deid.check_planned(slide, deid.plan_slide(slide, check_payload=False), identity_values=())
+    assert found.value.code == "identity-left"
+
+
+def test_a_label_that_calls_itself_a_level_is_dropped(slide: Path, tmp_path: Path) -> None:
+    """In the shape of a level and with an objective of its own."""
+    disguised = tmp_path / "slide.ndpi"
+    label = vendors.label_on_glass(256, 192)
+    pages = []
+    for factor in (1, 2, 4):
+        pixels = (
+            vendors.tissue_on_glass() if factor == 1 else vendors.smaller(vendors.tissue_on_glass(), factor)
+        )
+        pages.append((vendors._ndpi_tags(pixels, 20.0 / factor, 45440), [vendors.jpeg(pixels)]))
+    pages.append((vendors._ndpi_tags(label, 2.5, 5680), [vendors.jpeg(label)]))
+    vendors.write_tiff(disguised, vendors.Form(ndpi=True), pages)
+
+    assert deid.plan_slide(disguised).levels == LEVELS
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_truncated_slide_is_refused(share: float, slide: Path, tmp_path: Path) -> None:
+    content = slide.read_bytes()
+    short = tmp_path / "short.ndpi"
+    short.write_bytes(content[: int(len(content) * share)])
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(short)
+    assert found.value.code in ("file-damaged", "format-unknown")
+
+
+def test_a_level_that_breaks_off_is_refused(slide: Path, tmp_path: Path) -> None:
+    content = bytearray(slide.read_bytes())
+    base = _levels(slide)[0]
+    end = content.index(base) + len(base)
+    content[end - 2 : end] = b"\x01\x01"
+    broken = tmp_path / "broken.ndpi"
+    broken.write_bytes(content)
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(broken)
+    assert found.value.code == "file-damaged"
+
+
+def test_fluorescence_is_refused_by_name_with_advice(tmp_path: Path) -> None:
+    slide = tmp_path / "slide.ndpi"
+    pixels = vendors.tissue_on_glass()
+    tags = {**vendors._ndpi_tags(pixels, 20.0, 45440), 65441: vendors.number(vendors.LONG, 7)}
+    vendors.write_tiff(slide, vendors.Form(ndpi=True), [(tags, [vendors.jpeg(pixels)])])
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide)
+    assert found.value.code == "slide-unsafe"
+    assert "fluorescence" in found.value.detail
+    assert "NDP.view2" in found.value.detail
+
+
+def test_one_that_other_software_rewrote_as_plain_tiff_is_refused(tmp_path: Path) -> None:
+    slide = tmp_path / "slide.ndpi"
+    with tifffile.TiffWriter(slide) as writer:
+        writer.write(
+            vendors.tissue_on_glass(),
+            photometric="rgb",
+            metadata=None,
+            extratags=[(NDPI_MARK, 4, 1, 1, True)],
+        )
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide)
+    assert found.value.code == "slide-unsafe"
+
+
+@pytest.mark.parametrize("tag", [270, 272, 306, 315, 700, 65427, 65428, 65442, 65449, 65468, 65477, 65480])
+def test_any_tag_left_as_it_was_is_caught(tag: int, slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(writing.KEPT_TAGS, tag, ((1, 2, 7), 1000))
+    plan = deid.plan_slide(slide)
+
+    with pytest.raises(Quarantine) as found:
+        deid.check_planned(slide, plan, identity_values=())
+    assert found.value.code == "identity-left"
+    assert NUMBER not in found.value.detail
+
+
+def test_a_macro_image_left_as_a_page_is_caught(slide: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ndpi, "scans", lambda source, tiff, pictures: pictures[:4])
+    monkeypatch.setattr(ndpi, "_has_shape", lambda picture, base: True)
+    monkeypatch.setattr(ndpi, "shows_slide", lambda *_: True)
+
+    with pytest.raises(Quarantine) as found:
+        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+    assert "label or a macro" in found.value.detail
+
+
+@pytest.mark.parametrize(
+    "own", [{271: vendors.text("Wang")}, {65420: vendors.number(vendors.LONG, 20260619)}]
+)
+def test_a_number_or_name_that_is_another_is_caught(
+    own: dict[int, vendors.Value], slide: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ndpi._page
+
+    def changed(*parts: object) -> writing.Page:
+        page = made(*parts)  # type: ignore[arg-type]
+        page.own.update(own)
+        return page
+
+    monkeypatch.setattr(ndpi, "_page", changed)
+
+    with pytest.raises(Quarantine) as found:
+        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+    assert found.value.code == "identity-left"
+
+
+def test_words_in_the_place_of_restart_intervals_are_left_out_and_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slide = tmp_path / "slide.ndpi"
+    pixels = vendors.tissue_on_glass()
+    words = (NAME * 4).encode().ljust(64)[:64]
+    tags = {**vendors._ndpi_tags(pixels, 20.0, 45440), 65426: (vendors.LONG, 16, words)}
+    vendors.write_tiff(slide, vendors.Form(ndpi=True), [(tags, [vendors.jpeg(pixels)])])
+
+    plan = deid.plan_slide(slide)
+    deid.check_planned(slide, plan, identity_values=(NAME,))
+    with FileSource(slide) as source:
+        assert 65426 not in read_tiff(PlannedSource(plan, source)).directories[0].entries
+
+    monkeypatch.setattr(ndpi, "_starts", lambda *_: {65426: (vendors.LONG, 16, words)})
+    with pytest.raises(Quarantine) as found:
+        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+    assert "restart intervals" in found.value.detail
+
+
+@pytest.mark.parametrize("window", [2, 3, 7, 1000, 1 << 22])
+def test_a_long_picture_is_walked_by_windows_of_any_size(window: int) -> None:
+    picture = vendors.jpeg(np.asarray(vendors.smaller(vendors.tissue_on_glass(), 16)), interval=2)
+    for behind, code in ((b"", ""), (bytes(20), ""), (b"x", "slide-unsafe"), (bytes(100), "slide-unsafe")):
+        source = BytesSource(b"x" * 10 + picture + behind)
+        length = len(picture + behind)
+        if not code:
+            assert check_long_jpeg(source, 10, length, window) == length
+            second_tiles.only_long_picture(source.read, 10, 10 + length, "here", window)
+            continue
+        with pytest.raises(Quarantine) as found:
+            check_long_jpeg(source, 10, length, window)
+        assert found.value.code == code
+        with pytest.raises(Quarantine) as found:
+            second_tiles.only_long_picture(source.read, 10, 10 + length, "here", window)
+        assert found.value.code == "identity-left"
+
+
+@pytest.mark.parametrize("window", [3, 1000])
+def test_a_long_picture_with_a_segment_in_its_middle_or_no_end_is_refused(window: int) -> None:
+    picture = vendors.jpeg(np.asarray(vendors.smaller(vendors.tissue_on_glass(), 16)), interval=2)
+    segment = b"\xff\xfe" + struct.pack(">H", 2 + len(NAME.encode())) + NAME.encode()
+    for content, code in (
+        (picture[:-50] + segment + picture[-50:], "slide-unsafe"),
+        (picture[:-2], "file-damaged"),
+    ):
+        with pytest.raises(Quarantine) as found:
+            check_long_jpeg(BytesSource(content), 0, len(content), window)
+        assert found.value.code == code
+        with pytest.raises(Quarantine) as found:
+            second_tiles.only_long_picture(BytesSource(content).read, 0, len(content), "here", window)
+        assert found.value.code == "identity-left"
+
+
+def test_levels_too_long_for_memory_take_the_way_by_windows(
+    slide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(payload, "MAX_TILE_BYTES", 1000)
+    monkeypatch.setattr("imaging.slides.second_pass.LONGEST_TILE", 1000)
+
+    _deidentified(slide, tmp_path / "out.ndpi")
