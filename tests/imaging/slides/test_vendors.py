@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import random
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from imaging import kinds
 from imaging.deid.folder import Run, deidentify_tree
 from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
-from imaging.slides.plan import digest, is_composable, stream
+from imaging.slides.plan import LEAST_PART, digest, is_composable, stream
 from imaging.slides.second_pass import forms
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.written import require_no_text
@@ -45,15 +46,20 @@ def test_a_slide_is_known_for_what_it_is_and_taken(made: tuple[str, Path]) -> No
     assert MEDIA_TYPES.keys() == SUFFIXES.keys()
 
 
-def test_the_workers_child_plans_and_proves_it(made: tuple[str, Path]) -> None:
+def test_the_workers_child_plans_it_in_parts_that_a_store_accepts(
+    made: tuple[str, Path], tmp_path: Path
+) -> None:
     _, slide = made
 
-    planned = plan_slide(slide, vendors.CANARIES)
+    laid = plan_slide(slide, tmp_path / "made")
 
     with FileSource(slide) as source:
         plan = deid.plan_slide(source)
-        assert planned.segments == plan.segments
-        assert planned.sha256 == digest(plan, source)
+        assert laid.sha256 == digest(plan, source)
+    content = {True: (tmp_path / "made").read_bytes(), False: slide.read_bytes()}
+    together = b"".join(content[p.made][p.offset : p.offset + p.length] for p in laid.parts)
+    assert hashlib.sha256(together).hexdigest() == laid.sha256
+    assert all(p.length >= LEAST_PART for p in laid.parts[:-1])
     assert is_composable(plan)
 
 
