@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cases.errors import Quarantine
-from imaging.slides.payload import APERIO_RGB, APERIO_YCC, JPEG
+from imaging.slides.payload import APERIO_RGB, APERIO_YCC, JPEG, MAX_TILE_BYTES
 from imaging.slides.picture import Picture
 from imaging.slides.source import Source
 
@@ -151,6 +151,8 @@ def _shows_base(source: Source, picture: Picture, base: Picture, *, grid: int) -
 
 def _decoded(source: Source, base: Picture, index: int) -> NDArray[np.uint8]:
     """One tile of the base in grey. A page of many tiles is slow and large in tifffile: what scanners write is not."""
+    if int(base.counts[index]) > MAX_TILE_BYTES:
+        raise Quarantine("file-damaged", "a picture of the slide has more bytes than pixels")
     content = source.read(int(base.offsets[index]), int(base.counts[index]))
     try:
         if base.compression == JPEG:

@@ -11,7 +11,7 @@ import pytest
 import tifffile
 
 from cases.errors import Quarantine
-from imaging.slides import deid, ndpi, payload, second_tiles, writing
+from imaging.slides import deid, ndpi, payload, second_pass, second_tiles, writing
 from imaging.slides.check import check_slide
 from imaging.slides.formats import accept
 from imaging.slides.label import label_picture
@@ -149,6 +149,48 @@ def test_a_result_beyond_four_gigabytes_reads_the_same(slide: Path, tmp_path: Pa
             )
     with tifffile.TiffFile(slide) as one, tifffile.TiffFile(target) as other:
         assert np.array_equal(pages_of(one)[0].asarray(), pages_of(other)[0].asarray())
+
+
+def _with_long_base(slide: Path, target: Path, numbers: dict[int, int]) -> Path:
+    """The slide with other numbers in its first directory, and a base of 5 GB (a hole in the file) behind its end."""
+    content = bytearray(slide.read_bytes())
+    at, length = len(content), 5 << 30
+    with FileSource(slide) as source:
+        directory = read_tiff(source).directories[0]
+    for tag, value in {**numbers, 273: at, 279: length}.items():
+        rank = sorted(directory.entries).index(tag)
+        high_at = directory.offset + 2 + 12 * len(directory.entries) + 8 + 4 * rank
+        packed = struct.pack("<Q", value)
+        content[directory.entries[tag].offset : directory.entries[tag].offset + 4] = packed[:4]
+        content[high_at : high_at + 4] = packed[4:]
+    with target.open("wb") as file:
+        file.write(content + _levels(slide)[0][:1000])
+        file.seek(at + length - 2)
+        file.write(b"\xff\xd9")
+    return target
+
+
+def test_a_level_that_is_itself_longer_than_four_gigabytes_stays_one_range(
+    slide: Path, tmp_path: Path
+) -> None:
+    long = _with_long_base(slide, tmp_path / "long.ndpi", {256: 204_800, 257: 153_600, 278: 153_600})
+
+    plan = deid.plan_slide(long, check_payload=False)
+
+    (kept,) = [s for s in plan.segments if s.payload is None]
+    assert (kept.offset, kept.length) == (slide.stat().st_size, 5 << 30)
+    with FileSource(long) as source:
+        result = PlannedSource(plan, source)
+        base = read_picture(result, read_tiff(result), 0)
+        assert int(base.counts[0]) == 5 << 30
+        (page, *_) = second_pass._Walk(result).pages()
+        assert page.tiles == [(int(base.offsets[0]), int(base.offsets[0]) + (5 << 30))]
+
+
+def test_a_small_picture_of_gigabytes_is_refused_unread(slide: Path, tmp_path: Path) -> None:
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(_with_long_base(slide, tmp_path / "long.ndpi", {}), check_payload=False)
+    assert found.value.code == "file-damaged"
 
 
 def test_the_label_is_read_from_the_macro_image(slide: Path) -> None:
