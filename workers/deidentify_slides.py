@@ -14,7 +14,7 @@ from workers.parts import Tools, Work
 SHORTEST_VALUE = {True: 4, False: 2}
 # Seconds in which a slide of 4 GB is planned, proved and digested on a busy machine.
 PLAN_SECONDS = 600.0
-MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
+MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff", "philips-tiff": "image/tiff"}
 
 
 def folder(work: Work) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cases.errors import Quarantine
-from imaging.slides import aperio, generic_tiff, second_pass
+from imaging.slides import aperio, generic_tiff, philips, second_pass
 from imaging.slides.formats import accept
 from imaging.slides.payload import check_tiles
 from imaging.slides.picture import read_picture
@@ -15,7 +15,11 @@ from imaging.slides.planned import PlannedSource
 from imaging.slides.source import Source, opened
 from imaging.slides.tiff import read_tiff
 
-_PLANS: dict[str, Callable[[Source], SlidePlan]] = {"svs": aperio.plan, "generic-tiff": generic_tiff.plan}
+_PLANS: dict[str, Callable[[Source], SlidePlan]] = {
+    "svs": aperio.plan,
+    "generic-tiff": generic_tiff.plan,
+    "philips-tiff": philips.plan,
+}
 
 
 def plan_slide(slide: Path | Source, *, check_payload: bool = True) -> SlidePlan:

@@ -36,6 +36,7 @@ class Format:
 _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("svs", "Aperio SVS", True, "", ""),
     ("generic-tiff", "pyramidal TIFF", True, "", ""),
+    ("philips-tiff", "Philips TIFF", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
     ("ndpi", "Hamamatsu NDPI", False,
      "In NDP.view2 choose File, Export, and save as pyramidal TIFF; or export DICOM from NZAcquire or NDP.serve.",
@@ -43,9 +44,6 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("mirax", "3DHISTECH MIRAX", False,
      "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
      "请在 SlideMaster 或 SlideConverter 中将切片导出为金字塔 TIFF(JPEG)或 DICOM。"),
-    ("philips-tiff", "Philips TIFF", False,
-     "In the Philips IMS choose Export, DICOM; older systems: export generic pyramidal TIFF.",
-     "请在飞利浦 IMS 中选择“导出-DICOM”;旧系统请导出通用金字塔 TIFF。"),
     ("ventana-bif", "Ventana BIF", False,
      "In uPath or Virtuoso export the slide as DICOM, or set the DP scanner to write DICOM or generic TIFF.",
      "请在 uPath 或 Virtuoso 中导出 DICOM,或将 DP 扫描仪设置为输出 DICOM 或通用 TIFF。"),

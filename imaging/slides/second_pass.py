@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from cases.errors import Quarantine
+from imaging.slides.second_philips import LONGEST, SOFTWARE, Scale, read_scale
 from imaging.slides.second_tiles import Walk, left, walk_of
 from imaging.slides.source import Source
 
@@ -28,11 +29,11 @@ LONGEST_GAP = 4096
 # tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
 _ALLOWED: dict[int, tuple[tuple[int, ...], int | None]] = {
     254: ((4,), 1), 256: ((3, 4), 1), 257: ((3, 4), 1), 258: ((3,), 4), 259: ((3,), 1), 262: ((3,), 1),
-    266: ((3,), 1), 270: ((2,), 2000), 273: ((4, 16), None), 274: ((3,), 1), 277: ((3,), 1), 278: ((3, 4), 1),
-    279: ((4, 16), None), 282: ((5,), 1), 283: ((5,), 1), 284: ((3,), 1), 296: ((3,), 1), 317: ((3,), 1),
-    322: ((3, 4), 1), 323: ((3, 4), 1), 324: ((4, 16), None), 325: ((4, 16), None), 338: ((3,), 4), 339: ((3,), 4),
-    347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6), 32997: ((3, 4), 1),
-    34675: ((7,), 4 << 20),
+    266: ((3,), 1), 270: ((2,), LONGEST), 273: ((4, 16), None), 274: ((3,), 1), 277: ((3,), 1), 278: ((3, 4), 1),
+    279: ((4, 16), None), 282: ((5,), 1), 283: ((5,), 1), 284: ((3,), 1), 296: ((3,), 1), 305: ((2,), 16),
+    317: ((3,), 1), 322: ((3, 4), 1), 323: ((3, 4), 1), 324: ((4, 16), None), 325: ((4, 16), None), 338: ((3,), 4),
+    339: ((3,), 4), 347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6),
+    32997: ((3, 4), 1), 34675: ((7,), 4 << 20),
 }  # fmt: skip
 _SIZES = {2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 16: 8}
 _LETTERS = {3: "H", 4: "I", 16: "Q"}
@@ -66,6 +67,10 @@ class _Page:
     values: dict[int, bytes]
     kinds: dict[int, int]
     tiles: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def described(self) -> str:
+        return self.values.get(270, b"").decode("latin-1")
 
     def number(self, order: str, tag: int, default: int = 0) -> int:
         content = self.values.get(tag)
@@ -199,21 +204,36 @@ class _Walk:
 
 
 def _judge_pages(pages: list[_Page], order: str) -> None:
-    base_width, base_height = pages[0].number(order, 256), pages[0].number(order, 257)
     if 322 not in pages[0].values:
         raise left("the first page is no level")
+    scale = read_scale(pages[0].described)
+    if scale is not None and len(scale.factors) != len(pages):
+        raise left("the Philips header describes other levels than there are")
     for index, page in enumerate(pages):
-        described = page.values.get(270, b"").decode("latin-1")
-        if described and not _DESCRIPTION.match(described):
+        if not (scale and index == 0) and not _says_little(page.described):
             raise left(f"the description of page {index + 1} says more than it may")
+        if 305 in page.values and not (scale and index == 0 and page.values[305] == SOFTWARE):
+            raise left("tag 305 may not leave")
         if page.number(order, 254) not in (0, 1):
             raise left(f"page {index + 1} is a label or a macro image")
-        if 322 not in page.values and index != 1:
+        if 322 not in page.values and (index != 1 or scale):
             raise left(f"page {index + 1} is neither a level nor a thumbnail")
-        width, height = page.number(order, 256), page.number(order, 257)
-        if not width or not height or abs(width * base_height / (height * base_width) - 1) > 0.05:
-            raise left(f"page {index + 1} has not the shape of the slide")
+        _judge_shape(index, page, pages[0], order, scale)
         _judge_profile(page.values.get(34675, b""))
+
+
+def _says_little(described: str) -> bool:
+    return not described or (len(described) <= 2000 and bool(_DESCRIPTION.match(described)))
+
+
+def _judge_shape(index: int, page: _Page, base: _Page, order: str, scale: Scale | None) -> None:
+    width, height = page.number(order, 256), page.number(order, 257)
+    base_width, base_height = base.number(order, 256), base.number(order, 257)
+    if scale is not None:
+        tile = (page.number(order, 322), page.number(order, 323))
+        scale.require_fit(index, (width, height), tile, (base_width, base_height))
+    elif not width or not height or abs(width * base_height / (height * base_width) - 1) > 0.05:
+        raise left(f"page {index + 1} has not the shape of the slide")
 
 
 _PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt|[AD]2B[012]|B2[AD][012])\Z")
@@ -284,8 +304,10 @@ def _search(
         if any(f in content for f in wanted if len(f) >= shortest):
             raise left("a known identity stands in the slide's directories")
     for number, page in enumerate(pages, 1):
+        scale = read_scale(page.described)
+        said = scale.said if scale else page.values.get(270, b"")
         for what, pattern in _PATTERNS:
-            if pattern.search(page.values.get(270, b"")):
+            if pattern.search(said):
                 raise left(f"{what} stands in the description of page {number}")
 
 

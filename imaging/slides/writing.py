@@ -54,12 +54,16 @@ Value = tuple[int, int, bytes]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Page:
-    """One picture that is kept: with the description and the subfile type that it shall have."""
+    """One picture that is kept: with the description and the subfile type that it shall have.
+
+    `software` is written where readers know a format by it.
+    """
 
     picture: Picture
     description: str
     subfile: int
     is_level: bool
+    software: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +118,9 @@ def _values(source: Source, tiff: Tiff, page: Page, placed: Placed, big: bool) -
     values[tags.SUBFILE] = (LONG, 1, struct.pack(tiff.order + "I", page.subfile))
     described = page.description.encode("ascii") + b"\0"
     values[tags.DESCRIPTION] = (ASCII, len(described), described)
+    if page.software:
+        software = page.software.encode("ascii") + b"\0"
+        values[tags.SOFTWARE] = (ASCII, len(software), software)
     tables = page.picture.jpeg_tables
     if tables:
         values[tags.JPEG_TABLES] = (UNDEFINED, len(tables), tables)
