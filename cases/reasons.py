@@ -86,6 +86,9 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
      "Look at the picture; release only if it shows no identity.", "图像中可能含有烧录的身份信息。", "请查看图像,确认无身份信息后方可放行。"),
     ("slide-unsafe", "operator", "The slide's format cannot be made safe.",
      "Ask the clinic to export it as SVS, DICOM or pyramidal TIFF.", "该切片格式无法安全脱敏。", "请机构导出为 SVS、DICOM 或金字塔 TIFF。"),
+    ("conversion-failed", "operator", "The configured converter made no slide that can be taken.",
+     "Run the converter by hand on the slide; else ask the clinic to export it as SVS, DICOM or pyramidal TIFF.",
+     "已配置的转换程序未能生成可接收的切片。", "请手动运行转换程序排查;或请机构导出为 SVS、DICOM 或金字塔 TIFF。"),
     # --- routing, delivery, return
     ("no-partner", "operator", "No partner may read this case.", "Look at `teledx route explain`; change the network file or assign a partner.",
      "没有可承接该病例的阅片机构。", "请查看 teledx route explain,修改网络文件或指定机构。"),
