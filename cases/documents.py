@@ -6,9 +6,9 @@ Objects are named by zone (a bucket's role) and key. Nothing here but `Order` an
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, model_serializer
 
 
 class Document(BaseModel):
@@ -70,8 +70,19 @@ class StudyFound(Document):
     series: tuple[SeriesFound, ...]
 
 
+class ConvertedSlide(Document):
+    """What a configured converter made of a slide in `source_format`: the object, and by what it was made, in words."""
+
+    stored: StoredObject
+    source_format: str
+    by: str
+
+
 class SlideFound(Document):
-    """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1."""
+    """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1.
+
+    All of it is of what was `converted`, where something had to be; `file` names what was received.
+    """
 
     file: str
     format: str
@@ -80,6 +91,13 @@ class SlideFound(Document):
     tissue_share: float
     focus: float
     label: Literal["matches", "unreadable", "absent", "confirmed"]
+    converted: ConvertedSlide | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The release before knows no `converted`; it reads every slide that has none."""
+        written: dict[str, Any] = usual(self)
+        return written if self.converted else {k: v for k, v in written.items() if k != "converted"}
 
 
 class StationUse(Document):

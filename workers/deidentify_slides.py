@@ -49,9 +49,9 @@ def _slide(
     key: PatientKey,
     identity_values: tuple[str, ...],
 ) -> StoredObject:
-    stored = files.of(slide.file).stored
+    stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
     tools.objects.require_same(stored)
-    with files.here(slide.file) as path:
+    with files.fetched(stored) as path:
         planned = tools.child.run_for(PLAN_SECONDS, plan_slide, path, identity_values)
     return tools.objects.compose(
         stored,

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cases.documents import Received, ReceivedFile
+from cases.documents import Received, ReceivedFile, StoredObject
 from cases.errors import SetAside
 from imaging import archive
 from storage.objects import RunObjects
@@ -45,6 +45,16 @@ class Files:
                 self.objects.download(self.of(name).stored, path)
             else:
                 _unfold(self._archive(name), member, path)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def fetched(self, stored: StoredObject) -> Iterator[Path]:
+        """Any object of the case, for the length of the block."""
+        path = self.scratch / f"stored-{next(self._count)}"
+        try:
+            self.objects.download(stored, path)
             yield path
         finally:
             path.unlink(missing_ok=True)

@@ -10,12 +10,13 @@ from typing import Literal
 
 from pypinyin import lazy_pinyin
 
-from cases.documents import Preview, SlideFound, StationUse
+from cases.documents import ConvertedSlide, Preview, SlideFound, StationUse
 from cases.errors import Quarantine
 from cases.order import SlideLine
 from imaging.slides.check import SlideReading, check_slide
 from imaging.slides.label import LabelReading, read_label
 from imaging.slides.scanner import Scan, read_scan
+from workers.conversion import as_taken
 from workers.parts import Tools, Work
 from workers.pictures import keep
 
@@ -37,20 +38,28 @@ class JudgedSlide:
 def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
     """Judge the slide at `path` against the line of the order that names the file `name`.
 
-    Raises `Quarantine` (`label-mismatch`, `file-damaged`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
+    Raises `Quarantine` (`slide-unsafe`, `label-mismatch`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
     """
     line = _line_of(work, name)
+    with as_taken(work, tools, path, line) as (taken, converted):
+        return _judge(work, tools, taken, line, converted)
+
+
+def _judge(
+    work: Work, tools: Tools, path: Path, line: SlideLine, converted: ConvertedSlide | None
+) -> JudgedSlide:
     reading = tools.child.run_for(CHECK_SECONDS, check_slide, path)
     label = tools.child.run_for(LABEL_SECONDS, read_label, path, line, names=_names(work))
     scan = tools.child.run(read_scan, path)
     found = SlideFound(
-        file=name,
+        file=line.file,
         format=reading.format,
         mpp=reading.mpp,
         levels=reading.levels,
         tissue_share=reading.tissue_share,
         focus=reading.focus,
         label=_label(work, line, label),
+        converted=converted,
     )
     return JudgedSlide(found=found, use=_use(scan), previews=_pictures(work, tools, line, reading, label))
 
@@ -72,6 +81,11 @@ def use_of(judged: Sequence[JudgedSlide]) -> tuple[StationUse, ...]:
             )
         )
     return tuple(rows)
+
+
+def converted_of(judged: Sequence[JudgedSlide]) -> list[ConvertedSlide]:
+    """What converters made of these slides."""
+    return [j.found.converted for j in judged if j.found.converted is not None]
 
 
 def require_all(work: Work, judged: Sequence[JudgedSlide]) -> None:

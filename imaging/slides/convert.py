@@ -11,7 +11,7 @@ import shutil
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,8 @@ SCALE_SLACK, SIZE_SLACK = 0.02, 0.02
 SAMPLES, SAMPLE_SIDE = 24, 256
 # Grey values by which a region at full size may differ from the overview, on average over the samples.
 MOST_APART, LEAST_CONTRAST = 30.0, 2.0
+# Slides that are a folder of files: what is received of them is an index alone.
+_OF_SEVERAL_FILES = ("mirax", "vms", "ets")
 # Source formats that OpenSlide reads, so that the result can be held against the source itself.
 _READABLE = ("ndpi", "ventana-bif", "leica-scn", "trestle", "czi")
 
@@ -63,15 +65,32 @@ class Converted:
     by: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """Which converters there are, by the format that they read, and what all of them are held to."""
+
+    by_format: Mapping[str, Converter] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    hidden: tuple[Path, ...] = ()
+
+    def of(self, slide: Path) -> Converter | None:
+        """The converter for a file, by its content; None if none is needed, or there is none.
+
+        :raises Quarantine: `file-damaged` if it begins as a TIFF and is none.
+        """
+        found = recognise(slide) if self.by_format else None
+        return self.by_format.get(found.code) if found else None
+
+
 def converters(told: Mapping[str, Sequence[str]]) -> dict[str, Converter]:
     """The converters that a setting names, by format.
 
     :raises ValueError: saying what is wrong with the setting.
     """
     for code, command in told.items():
-        if code not in FORMATS or FORMATS[code].accepted or code == "mirax":
-            codes = ", ".join(c for c, f in FORMATS.items() if not f.accepted and c != "mirax")
-            raise ValueError(f"'{code}' is no format that needs a converter; those are {codes}")
+        codes = [c for c, f in FORMATS.items() if not f.accepted and c not in _OF_SEVERAL_FILES]
+        if code not in codes:
+            raise ValueError(f"'{code}' is no format that can be converted; those are {', '.join(codes)}")
         if not command or not Path(command[0]).is_absolute():
             raise ValueError(f"the converter of {code} is not named by its absolute path")
         if not all(any(p in part for part in command) for p in PLACEHOLDERS):

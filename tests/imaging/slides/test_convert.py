@@ -237,6 +237,7 @@ def test_a_program_that_is_not_there_is_said_to_be_missing(kfb: Path, tmp_path: 
     [
         ("svs", ("/bin/x", "{source}", "{target}")),
         ("mirax", ("/bin/x", "{source}", "{target}")),
+        ("vms", ("/bin/x", "{source}", "{target}")),
         ("docx", ("/bin/x", "{source}", "{target}")),
         ("kfb", ("x", "{source}", "{target}")),
         ("kfb", ("/bin/x", "{source}")),
