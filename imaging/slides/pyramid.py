@@ -136,6 +136,8 @@ def _shows_base(source: Source, picture: Picture, base: Picture, *, grid: int) -
         part = small[
             int(top * scale_y) : int(bottom * scale_y) + 1, int(left * scale_x) : int(right * scale_x) + 1
         ]
+        if not part.size:
+            return False
         apart.append(abs(float(tile.mean()) - float(part.mean())))
     return bool(apart) and float(np.mean(apart)) <= _MEAN_DIFFERENCE and max(apart) <= _WORST_DIFFERENCE
 

@@ -14,6 +14,7 @@ from cases.documents import ReportBody
 from storage import network, readings, signing
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
+from tests.imaging.slides.philips_slide import CANARIES, write_philips
 from tests.region import sample_network
 
 PATIENT = orders.PATIENTS[0]
@@ -117,6 +118,29 @@ def test_a_slide_reaches_the_reader_without_label_and_returns(region, tmp_path):
     assert case["brief"]["slides"][0]["name"] in key
     sign(region, "wang" if case["partner"] == "beijing-pathology" else "gu")
     assert region.one("SELECT state FROM cases")["state"] == "returned"
+
+
+def test_a_philips_slide_reaches_the_reader_as_one(region, tmp_path):
+    path = write_philips(tmp_path / "a.tiff")
+    content = path.read_bytes()
+    line = orders.slide_line("a.tiff", pathology_number="S2026-04711", block="A1", stain="HE")
+    files = [orders.file_line("a.tiff", content)]
+    region.drop(
+        "jiangshan",
+        orders.order("histology", PATIENT, files, accession_number="S-1", slides=[line]),
+        {"a.tiff": content},
+    )
+    region.settle()
+    case = region.one("SELECT state, partner, reason_code, reason_detail FROM cases")
+    assert case["state"] == "delivered", case
+    (arrived,) = at_partner(region, f"partner-{case['partner']}", ".tiff").values()
+    assert not [canary for canary in ("S2026-04711", *CANARIES) if canary.encode() in arrived]
+    (tmp_path / "b.tiff").write_bytes(arrived)
+    with openslide.OpenSlide(tmp_path / "b.tiff") as after, openslide.OpenSlide(path) as before:
+        assert after.properties["openslide.vendor"] == "philips"
+        assert after.level_dimensions == before.level_dimensions
+        assert after.properties["openslide.mpp-x"] == before.properties["openslide.mpp-x"]
+        assert not after.associated_images
 
 
 def test_earlier_examinations_are_told_by_their_interval(region):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import random
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +24,7 @@ from imaging.slides.formats import accept
 from imaging.slides.label import label_picture, read_label
 from imaging.slides.plan import SlidePlan, make_plan, write
 from imaging.slides.scanner import read_scan
+from imaging.slides.source import BytesSource
 from imaging.slides.writing import Page
 from tests.imaging.slides.conftest import NAME, NUMBER, pages_of
 from tests.imaging.slides.philips_slide import CANARIES, SPACING, Made, encoded, label, write_philips, xml
@@ -207,6 +210,35 @@ def test_a_slide_that_breaks_off_is_refused(share: float, slide: Path, tmp_path:
     with pytest.raises(Quarantine) as found:
         deid.plan_slide(cut)
     assert found.value.code == "file-damaged"
+
+
+def test_a_fuzzed_slide_ends_with_a_reason_or_leaves_nothing_identifying(slide: Path) -> None:
+    """Bytes changed in the XML's text and in the directories: a reason, or a proved result without a canary."""
+    content = slide.read_bytes()
+    with tifffile.TiffFile(slide) as opened:
+        described = pages_of(opened)[0].tags["ImageDescription"]
+        start, end = described.valueoffset, described.valueoffset + described.count
+        directories = [page.offset for page in pages_of(opened)]
+    draw, ended = random.Random(20260619), Counter[str]()
+    for _ in range(150):
+        changed = bytearray(content)
+        for _ in range(draw.choice((1, 1, 2, 5))):
+            text = draw.choice((start + draw.randrange(2200), end - 1 - draw.randrange(1500)))
+            at = draw.choice((text, text, draw.choice(directories) + draw.randrange(180)))
+            changed[at] = draw.choice((draw.randrange(256), draw.choice(b'<>"0123456789./ &;-e')))
+        source = BytesSource(bytes(changed))
+        try:
+            plan = deid.plan_slide(source)
+            deid.check_planned(source, plan, identity_values=(NAME, NUMBER))
+        except Quarantine as reason:
+            ended[reason.code] += 1
+            continue
+        ended["read"] += 1
+        own = b"".join(s.payload for s in plan.segments if s.payload is not None)
+        assert not [c for c in CANARIES if c.encode() in own]
+    assert set(ended) <= {"read", "file-damaged", "reading-loss", "slide-unsafe", "identity-left"}
+    assert ended["read"] > 10
+    assert ended["file-damaged"] > 10
 
 
 def _refused(slide: Path, plan: SlidePlan, values: tuple[str, ...] = ()) -> str:
