@@ -7,9 +7,9 @@ Objects are named by zone (a bucket's role) and key. Nothing here but `Order`,
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 
 class Document(BaseModel):
@@ -91,10 +91,19 @@ class PlannedSlide(Document):
     removed_values: tuple[str, ...] = Field(repr=False)
 
 
+class ConvertedSlide(Document):
+    """What a configured converter made of a slide in `source_format`: the object, and by what it was made, in words."""
+
+    stored: StoredObject
+    source_format: str
+    by: str
+
+
 class SlideFound(Document):
     """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1.
 
-    `plan` is absent for a slide of DICOM instances, which leave one by one.
+    All of it is of what was `converted`, where something had to be; `file` names what was received. `plan` is absent
+    for a slide of DICOM instances, which leave one by one.
     """
 
     file: str
@@ -105,6 +114,13 @@ class SlideFound(Document):
     focus: float
     label: Literal["matches", "unreadable", "absent", "confirmed"]
     plan: PlannedSlide | None = None
+    converted: ConvertedSlide | None = None
+
+    @model_serializer(mode="wrap")
+    def _without_none(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """The release before knows no `converted`; it reads every slide that has none."""
+        written: dict[str, Any] = usual(self)
+        return written if self.converted else {k: v for k, v in written.items() if k != "converted"}
 
 
 class StationUse(Document):

@@ -15,6 +15,8 @@ import dramatiq
 import structlog
 
 from imaging.deid import keys
+from imaging.slides import sandbox
+from imaging.slides.convert import Conversion, converters
 from queues import broker
 from queues.timers import NEVER, Duty
 from storage import readings, uploads
@@ -111,6 +113,20 @@ def worker_parts(settings: Settings) -> Parts:
             heartbeat=settings.heartbeat_seconds,
             arrival_patience=settings.arrival_minutes * 60,
         ),
+        conversion=conversion(settings),
+    )
+
+
+def conversion(settings: Settings) -> Conversion:
+    """The operator's converters, which do not see the keys."""
+    return Conversion(
+        by_format=converters(settings.slide_converters),
+        limits=sandbox.Limits(
+            seconds=settings.converter_minutes * 60,
+            memory=settings.converter_memory_gb << 30,
+            disk=settings.converter_disk_gb << 30,
+        ),
+        hidden=(settings.keyring,) if settings.keyring else (),
     )
 
 

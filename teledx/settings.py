@@ -5,12 +5,13 @@ Read once by the command line, frozen, and passed in. `docs/operations.md` lists
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from teledx.errors import NotConfigured
 
@@ -54,6 +55,16 @@ class Settings(BaseSettings):
     worker_threads: int = Field(
         2, ge=1, le=64, description="stages of one lane that a worker process runs at once"
     )
+    slide_converters: Annotated[dict[str, tuple[str, ...]], NoDecode] = Field(
+        {},
+        description="programs that convert slides of formats that are refused, as JSON: format to absolute path and "
+        "arguments, `{source}` and `{target}` among them",
+    )
+    converter_minutes: float = Field(
+        25, gt=0, le=45, description="how long a converter may take for one slide"
+    )
+    converter_memory_gb: int = Field(8, ge=1, description="memory that each process of a converter may have")
+    converter_disk_gb: int = Field(64, ge=1, description="what a converter may write for one slide")
     relay_window: int = Field(8, ge=1, le=1000, description="runs in flight in one lane")
     heartbeat_seconds: float = Field(10, gt=0, description="how often a worker renews its leases")
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a run")
@@ -72,6 +83,20 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="the least that is logged"
     )
+
+    @field_validator("slide_converters", mode="before")
+    @classmethod
+    def _as_json(cls, told: object) -> object:
+        return json.loads(told or "{}") if isinstance(told, str) else told
+
+    @field_validator("slide_converters")
+    @classmethod
+    def _make_sense(cls, told: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        if told:
+            from imaging.slides.convert import converters
+
+            converters(told)
+        return told
 
     def needed(self, *names: str) -> None:
         """Raise `NotConfigured` naming every one of these settings that is empty."""

@@ -17,6 +17,7 @@ from minio.error import S3Error
 
 from cases.order import Order
 from cases.stages import LANES
+from imaging.slides.convert import Conversion
 from storage import network, runs
 from storage.database import Database
 from storage.network import NetworkRows
@@ -109,6 +110,10 @@ class Region:
 
     def with_limits(self, **changes: Any) -> None:
         self.parts = replace(self.parts, limits=replace(self.parts.limits, **changes))
+
+    def with_conversion(self, conversion: Conversion) -> None:
+        self.parts = replace(self.parts, conversion=conversion)
+        self.runner = replace(self.runner, parts=self.parts)
 
     def drop(self, clinic: str, order: Order | bytes, files: Mapping[str, bytes], name: str = "") -> str:
         """Put files and order into the inbox as a clinic's S3 client does; returns the prefix."""

@@ -40,7 +40,8 @@ def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str
     for slide in (s for s in found.slides if s.format in MEDIA_TYPES):
         picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
         tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
-        done.append(_compose(work, tools, files.of(slide.file).stored, slide, key, identity_values))
+        stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
+        done.append(_compose(work, tools, stored, slide, key, identity_values))
     return done
 
 

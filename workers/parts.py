@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from cases.network import Network
 from cases.order import Order
 from cases.ports import Progress, Vault
+from imaging.slides.convert import Conversion
 from storage.cases import Case
 from storage.database import Database
 from storage.network import NetworkRows
@@ -45,6 +46,7 @@ class Parts:
     is_workday: Callable[[date], bool]
     scratch: Path
     limits: Limits = Limits()
+    conversion: Conversion = field(default_factory=Conversion)
     step_aside: Callable[[], None] = go_on
 
 
@@ -74,6 +76,7 @@ class Tools:
     progress: Progress
     scratch: Path
     is_workday: Callable[[date], bool]
+    conversion: Conversion
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from cases.documents import Preprocessed, Preview, Received, StudyFound
+from cases.documents import ConvertedSlide, Preprocessed, Preview, Received, StudyFound
 from cases.errors import AskClinic, Quarantine, Reject
 from imaging import identity
 from imaging.dicom import previews, study
+from imaging.slides.formats import FORMATS
 from storage.transition import Done
 from workers import slides
 from workers.files import Files
@@ -51,12 +52,23 @@ def preprocess(work: Work, tools: Tools) -> Done:
         bytes_read=tools.objects.bytes_in,
     )
     images = sum(len(s.instances) for st in grouped.studies for s in st.series)
+    converted = slides.converted_of(judged)
     return Done(
         document=document,
-        objects=[*(p.stored for p in pictures), *(j.found.plan.made for j in judged if j.found.plan)],
-        note=f"{len(grouped.studies)} studies, {images} instances, {len(judged)} slides",
+        objects=[
+            *(p.stored for p in pictures),
+            *(c.stored for c in converted),
+            *(j.found.plan.made for j in judged if j.found.plan),
+        ],
+        note=f"{len(grouped.studies)} studies, {images} instances, {len(judged)} slides{_by_whom(converted)}",
         aside=_question_about_labels(judged),
     )
+
+
+def _by_whom(converted: Sequence[ConvertedSlide]) -> str:
+    """Which slides are not as their scanner wrote them, and by what they were converted."""
+    ways = sorted({f"{FORMATS[c.source_format].name} by {c.by}" for c in converted})
+    return f"; {len(converted)} converted: {', '.join(ways)}" if ways else ""
 
 
 def _require_images(work: Work, found: Survey) -> None:

@@ -10,12 +10,13 @@ from typing import Literal
 
 from pypinyin import lazy_pinyin
 
-from cases.documents import PlannedPart, PlannedSlide, Preview, SlideFound, StationUse
+from cases.documents import ConvertedSlide, PlannedPart, PlannedSlide, Preview, SlideFound, StationUse
 from cases.errors import Quarantine
 from cases.order import SlideLine
 from imaging.slides.check import SlideReading, check_slide
 from imaging.slides.label import LabelReading, read_label
 from imaging.slides.scanner import Scan, read_scan
+from workers.conversion import as_taken
 from workers.native import plan_slide
 from workers.parts import Tools, Work
 from workers.pictures import keep
@@ -32,6 +33,7 @@ MEDIA_TYPES = {
     "generic-tiff": "image/tiff",
     "ndpi": "image/x-hamamatsu-ndpi",
     "leica-scn": "image/x-leica-scn",
+    "philips-tiff": "image/tiff",
     "ventana-bif": "image/x-ventana-bif",
 }
 Label = Literal["matches", "unreadable", "absent", "confirmed"]
@@ -49,14 +51,21 @@ class JudgedSlide:
 def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
     """Judge the slide at `path` against the line of the order that names the file `name`.
 
-    Raises `Quarantine` (`label-mismatch`, `file-damaged`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
+    Raises `Quarantine` (`slide-unsafe`, `label-mismatch`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
     """
     line = _line_of(work, name)
+    with as_taken(work, tools, path, line) as (taken, converted):
+        return _judge(work, tools, taken, line, converted)
+
+
+def _judge(
+    work: Work, tools: Tools, path: Path, line: SlideLine, converted: ConvertedSlide | None
+) -> JudgedSlide:
     reading = tools.child.run_for(CHECK_SECONDS, check_slide, path)
     label = tools.child.run_for(LABEL_SECONDS, read_label, path, line, names=_names(work))
     scan = tools.child.run(read_scan, path)
     found = SlideFound(
-        file=name,
+        file=line.file,
         format=reading.format,
         mpp=reading.mpp,
         levels=reading.levels,
@@ -64,6 +73,7 @@ def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
         focus=reading.focus,
         label=_label(work, line, label),
         plan=_plan(work, tools, path, line) if reading.format in MEDIA_TYPES else None,
+        converted=converted,
     )
     return JudgedSlide(found=found, use=_use(scan), previews=_pictures(work, tools, line, reading, label))
 
@@ -102,6 +112,11 @@ def use_of(judged: Sequence[JudgedSlide]) -> tuple[StationUse, ...]:
             )
         )
     return tuple(rows)
+
+
+def converted_of(judged: Sequence[JudgedSlide]) -> list[ConvertedSlide]:
+    """What converters made of these slides."""
+    return [j.found.converted for j in judged if j.found.converted is not None]
 
 
 def require_all(work: Work, judged: Sequence[JudgedSlide]) -> None:

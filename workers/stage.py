@@ -113,6 +113,7 @@ class Runner:
             progress=RunProgress(parts.database, run, parts.limits.slice),
             scratch=scratch,
             is_workday=parts.is_workday,
+            conversion=parts.conversion,
         )
 
     def _load(self, run: Run) -> Work:

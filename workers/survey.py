@@ -98,15 +98,15 @@ def _judge(
     judge_slide: JudgeSlide,
     whole: Survey,
 ) -> Look:
+    if kind.family == "slide" and member is None:
+        return judge_slide(path, name)
     refused = kinds.refusal(kind)
     if refused is not None:
         raise refused
     if kind.family == "slide":
-        if member is not None:
-            raise Quarantine(
-                "archive-unsafe", "a slide inside an archive: it is read by ranges, so drop it as it is"
-            )
-        return judge_slide(path, name)
+        raise Quarantine(
+            "archive-unsafe", "a slide inside an archive: it is read by ranges, so drop it as it is"
+        )
     if kind.family != "dicom":
         return Ignored(what=f"{number}{f'/{member}' if member else ''}: {kind.format}")
     with path.open("rb", buffering=0) as stream:

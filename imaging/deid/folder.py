@@ -36,6 +36,7 @@ class FileReport:
     """What became of one file. `name` is the source's path and may carry identity: the report is its owner's.
 
     `named` is where the clean file stands below the destination. `reasons` are (code, detail) without identity.
+    `converted` says by what the file was converted before, if it had to be.
     """
 
     name: str
@@ -46,6 +47,7 @@ class FileReport:
     sha256: str = ""
     reasons: tuple[tuple[str, str], ...] = ()
     actions: Mapping[str, int] = field(default_factory=dict)
+    converted: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The report's own fields, for a JSON file."""

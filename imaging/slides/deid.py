@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cases.errors import Quarantine
-from imaging.slides import aperio, generic_tiff, leica, ndpi, second_pass, ventana
+from imaging.slides import aperio, generic_tiff, leica, ndpi, philips, second_pass, ventana
 from imaging.slides.formats import accept
 from imaging.slides.payload import check_tiles
 from imaging.slides.picture import read_picture
@@ -20,6 +20,7 @@ _PLANS: dict[str, Callable[[Source], SlidePlan]] = {
     "generic-tiff": generic_tiff.plan,
     "ndpi": ndpi.plan,
     "leica-scn": leica.plan,
+    "philips-tiff": philips.plan,
     "ventana-bif": ventana.plan,
 }
 

@@ -36,14 +36,12 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("generic-tiff", "pyramidal TIFF", True, "", ""),
     ("ndpi", "Hamamatsu NDPI", True, "", ""),
     ("leica-scn", "Leica SCN", True, "", ""),
+    ("philips-tiff", "Philips TIFF", True, "", ""),
     ("ventana-bif", "Ventana BIF", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
     ("mirax", "3DHISTECH MIRAX", False,
      "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
      "请在 SlideMaster 或 SlideConverter 中将切片导出为金字塔 TIFF(JPEG)或 DICOM。"),
-    ("philips-tiff", "Philips TIFF", False,
-     "In the Philips IMS choose Export, DICOM; older systems: export generic pyramidal TIFF.",
-     "请在飞利浦 IMS 中选择“导出-DICOM”;旧系统请导出通用金字塔 TIFF。"),
     ("kfb", "KFBIO KFB", False,
      "In K-Viewer choose File, Convert format, and save as SVS or TIFF; KFBIO's converter does a whole folder.",
      "请在 K-Viewer 中选择“文件-格式转换”,保存为 SVS 或 TIFF;江丰转换工具可批量处理整个文件夹。"),
@@ -81,6 +79,7 @@ SUFFIXES: dict[str, str] = {
     "generic-tiff": ".tiff",
     "ndpi": ".ndpi",
     "leica-scn": ".scn",
+    "philips-tiff": ".tiff",
     "ventana-bif": ".bif",
 }
 

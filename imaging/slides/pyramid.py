@@ -88,11 +88,13 @@ def _seen(source: Source, picture: Picture) -> NDArray[np.float64]:
 
 
 def _pixels(source: Source, picture: Picture) -> NDArray[np.uint8]:
-    """A small picture in grey."""
+    """A small picture in grey, without what pads it; tiles that were never scanned are white."""
     if picture.compression == JPEG and picture.offsets.size == 1:
         return _decoded(source, picture, 0)[: picture.height, : picture.width]
     with _opened(source) as opened:
-        return _grey(np.asarray(_page(opened, picture).asarray()))
+        page = _page(opened, picture)
+        page.nodata = 255
+        return _grey(np.asarray(page.asarray())[: picture.height, : picture.width])
 
 
 def _grey(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

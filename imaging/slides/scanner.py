@@ -13,10 +13,11 @@ from cases.errors import Quarantine
 # Properties in which scanners name themselves, best first (OpenSlide's names).
 _STATION = (
     "aperio.ScanScope ID", "dicom.DeviceSerialNumber", "hamamatsu.NDP.S/N", "leica.device-model", "ventana.UnitNumber",
-    "tiff.HostComputer",
+    "philips.DICOM_DEVICE_SERIAL_NUMBER", "tiff.HostComputer",
 )  # fmt: skip
-_DATES = (("aperio.Date", "aperio.Time"),)
-_FORMATS = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
+# Day and time of day, or both in the first.
+_DATES = (("aperio.Date", "aperio.Time"), ("philips.DICOM_ACQUISITION_DATETIME", ""))
+_FORMATS = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from typing import Literal
 
 from cases.errors import Quarantine
+from imaging.slides.second_philips import LONGEST
 from imaging.slides.second_tiles import Walk, left, only_long_picture, walk_of
-from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags, told
+from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags, said, told
 from imaging.slides.source import Source
 
 Scope = Literal["every", "sampled"]
@@ -29,11 +30,11 @@ LONGEST_GAP = 4096
 # tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
 _ALLOWED: dict[int, tuple[tuple[int, ...], int | None]] = {
     254: ((4,), 1), 256: ((3, 4), 1), 257: ((3, 4), 1), 258: ((3,), 4), 259: ((3,), 1), 262: ((3,), 1),
-    266: ((3,), 1), 270: ((2,), 2000), 273: ((4, 16), None), 274: ((3,), 1), 277: ((3,), 1), 278: ((3, 4), 1),
-    279: ((4, 16), None), 282: ((5,), 1), 283: ((5,), 1), 284: ((3,), 1), 296: ((3,), 1), 317: ((3,), 1),
-    322: ((3, 4), 1), 323: ((3, 4), 1), 324: ((4, 16), None), 325: ((4, 16), None), 338: ((3,), 4), 339: ((3,), 4),
-    347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6), 32997: ((3, 4), 1),
-    34675: ((7,), 4 << 20),
+    266: ((3,), 1), 270: ((2,), LONGEST), 273: ((4, 16), None), 274: ((3,), 1), 277: ((3,), 1), 278: ((3, 4), 1),
+    279: ((4, 16), None), 282: ((5,), 1), 283: ((5,), 1), 284: ((3,), 1), 296: ((3,), 1),
+    317: ((3,), 1), 322: ((3, 4), 1), 323: ((3, 4), 1), 324: ((4, 16), None), 325: ((4, 16), None), 338: ((3,), 4),
+    339: ((3,), 4), 347: ((7,), 1 << 16), 529: ((5,), 3), 530: ((3,), 2), 531: ((3,), 1), 532: ((4, 5), 6),
+    32997: ((3, 4), 1), 34675: ((7,), 4 << 20),
 }  # fmt: skip
 _KNOWN = _ALLOWED | {tag: rule for tags in VENDOR_TAGS.values() for tag, rule in tags.items()}
 _SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 7: 1, 9: 4, 11: 4, 16: 8}
@@ -212,8 +213,7 @@ def _judge_pages(pages: list[Page], order: str) -> None:
     if 322 not in pages[0].values:
         raise left("the first page is no level")
     for index, page in enumerate(pages):
-        described = page.values.get(270, b"").decode("latin-1")
-        if described and not _DESCRIPTION.match(described):
+        if not _says_little(page.described):
             raise left(f"the description of page {index + 1} says more than it may")
         if page.number(order, 254) not in (0, 1):
             raise left(f"page {index + 1} is a label or a macro image")
@@ -222,6 +222,10 @@ def _judge_pages(pages: list[Page], order: str) -> None:
         width, height = page.number(order, 256), page.number(order, 257)
         if not width or not height or abs(width * base_height / (height * base_width) - 1) > 0.05:
             raise left(f"page {index + 1} has not the shape of the slide")
+
+
+def _says_little(described: str) -> bool:
+    return not described or (len(described) <= 2000 and bool(_DESCRIPTION.match(described)))
 
 
 _PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt|[AD]2B[012]|B2[AD][012])\Z")
@@ -292,8 +296,9 @@ def _search(
         if any(f in content for f in wanted if len(f) >= shortest):
             raise left("a known identity stands in the slide's directories")
     for number, page in enumerate(pages, 1):
+        words = said(page)
         for what, pattern in _PATTERNS:
-            if pattern.search(page.values.get(270, b"")) and not told(page):
+            if pattern.search(words):
                 raise left(f"{what} stands in the description of page {number}")
 
 

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from imaging.slides.second_philips import SOFTWARE, read_scale
 from imaging.slides.second_tiles import left
 
 LETTERS = {3: "H", 4: "I", 9: "i", 11: "f", 16: "Q"}
@@ -24,6 +25,10 @@ class Page:
     values: dict[int, bytes]
     kinds: dict[int, int]
     tiles: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def described(self) -> str:
+        return self.values.get(270, b"").decode("latin-1")
 
     def number(self, order: str, tag: int, default: int = 0) -> int:
         content = self.values.get(tag)
@@ -39,7 +44,12 @@ NDPI_TAGS: dict[int, Rule] = {
     65426: ((4,), None), 65432: ((4,), None),
 }  # fmt: skip
 VENTANA_TAGS: dict[int, Rule] = {305: ((2,), 8), 700: ((1,), None)}
-VENDOR_TAGS: dict[str, dict[int, Rule]] = {"ndpi": NDPI_TAGS, "ventana": VENTANA_TAGS}
+PHILIPS_TAGS: dict[int, Rule] = {305: ((2,), 16)}
+VENDOR_TAGS: dict[str, dict[int, Rule]] = {
+    "ndpi": NDPI_TAGS,
+    "ventana": VENTANA_TAGS,
+    "philips": PHILIPS_TAGS,
+}
 
 
 def require_tags(pages: list[Page], vendor: str) -> None:
@@ -171,9 +181,29 @@ def judge_ventana(pages: list[Page], order: str) -> None:
             raise left(f"the XML of page {index + 2} says more than it may")
 
 
+def judge_philips(pages: list[Page], order: str) -> None:
+    """One known sentence of XML, and levels that are the base over whole factors, padded to whole tiles."""
+    scale = read_scale(pages[0].described)
+    if scale is None:
+        raise left("the description of page 1 says more than it may")
+    if pages[0].values.get(305) != SOFTWARE:
+        raise left("tag 305 may not leave")
+    if len(scale.factors) != len(pages):
+        raise left("the Philips header describes other levels than there are")
+    base = (pages[0].number(order, 256), pages[0].number(order, 257))
+    for index, page in enumerate(pages):
+        if index and (305 in page.values or page.values.get(270, b"Slide level\0") != b"Slide level\0"):
+            raise left(f"the description of page {index + 1} says more than it may")
+        if 322 not in page.values or page.number(order, 254) not in (0, 1):
+            raise left(f"page {index + 1} is a label or a macro image")
+        size, tile = ((page.number(order, a), page.number(order, b)) for a, b in ((256, 257), (322, 323)))
+        scale.require_fit(index, size, tile, base)
+
+
 JUDGES: dict[str, Callable[[list[Page], str], None]] = {
     "ndpi": judge_ndpi,
     "leica": judge_leica,
+    "philips": judge_philips,
     "ventana": judge_ventana,
 }
 
@@ -182,4 +212,15 @@ def told(page: Page) -> str:
     """The vendor whose rules the first page asks for; empty for those of plain and Aperio's form."""
     if b"<iScan" in page.values.get(700, b""):
         return "ventana"
+    if b'ObjectType="DPUfsImport"' in page.values.get(270, b""):
+        return "philips"
     return "leica" if b"leica-microsystems.com/scn" in page.values.get(270, b"") else ""
+
+
+def said(page: Page) -> bytes:
+    """What a page says in words; of a vendor's XML, which is judged whole, the values alone or nothing."""
+    vendor = told(page)
+    if vendor == "philips":
+        scale = read_scale(page.described)
+        return scale.said if scale else b""
+    return b"" if vendor else page.values.get(270, b"")

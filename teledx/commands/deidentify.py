@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,6 +27,7 @@ from teledx.commands.uploads import at_once
 if TYPE_CHECKING:
     from cases.order import Order, Patient
     from imaging.deid.folder import FileReport, Run
+    from imaging.slides.convert import Conversion, Converter
     from workers.child import Child
 
 FILE_SECONDS = 600.0
@@ -65,12 +68,14 @@ def deid(
 
     What is not proved is withheld and listed with its reason: exit code 3. Names of results are derived and say
     nothing of the source; which became what is in the answer (--json) alone, so keep that with the originals. The same
-    clinic, patient and key give the same pseudonym, UIDs and shifted dates as in the network.
+    clinic, patient and key give the same pseudonym, UIDs and shifted dates as in the network. Slides of formats that
+    are refused are converted first, where TELEDX_SLIDE_CONVERTERS names a program.
     """
     from imaging.deid.folder import Run
     from imaging.deid.known import KnownIdentity, from_order
 
     asked = _order(order)
+    conversion = _conversion(session, keyring)
     run = Run(
         secret=_secret(session, keyring, key),
         clinic=clinic,
@@ -79,7 +84,9 @@ def deid(
         known=from_order(asked) if asked else KnownIdentity(),
     )
     files = _files(source, dest)
-    reports = _treated(files, source, dest, run, asked, parallel=parallel, quiet=session.out.as_json)
+    reports = _treated(
+        files, source, dest, run, asked, conversion, parallel=parallel, quiet=session.out.as_json
+    )
     answer = {"files": [report.as_json() for report in reports]}
     session.out.answer(answer, lambda out: _show(out, reports, dest))
     return Exit.SET_ASIDE if any(r.verdict == "withheld" for r in reports) else Exit.OK
@@ -104,6 +111,14 @@ def _secret(session: Session, keyring: Path | None, key: str) -> bytes:
             Exit.NOT_FOUND, f"There is no key '{name}' in {folder}.", f"There are: {', '.join(ring.secrets)}."
         )
     return ring.secrets[name]
+
+
+def _conversion(session: Session, keyring: Path | None) -> Conversion:
+    """The converters of the settings; the keyring in use is hidden from them."""
+    from teledx import bootstrap
+
+    told = bootstrap.conversion(session.settings)
+    return replace(told, hidden=(*told.hidden, keys.folder_of(session, keyring)))
 
 
 def _files(source: Path, dest: Path) -> list[Path]:
@@ -132,19 +147,39 @@ class _Treatment:
     beside: Path
     run: Run
     patient: Patient | None
+    conversion: Conversion
 
     def __call__(self, file: Path) -> FileReport:
         from cases.errors import Quarantine
         from imaging.deid.folder import FileReport
+
+        name = str(file.relative_to(self.root))
+        try:
+            converter = self.conversion.of(file)
+            return self._converted(file, name, converter) if converter else self._one(file, self.root)
+        except Quarantine as why:
+            return FileReport(name=name, verdict="withheld", reasons=((why.code, why.detail),))
+
+    def _one(self, file: Path, root: Path) -> FileReport:
         from teledx.commands.deid_child import one
 
-        where = (file, self.root, self.dest, self.beside)
-        try:
-            report: FileReport = self.child.run_for(FILE_SECONDS, one, *where, self.run, self.patient)
-        except Quarantine as killed:
-            name = str(file.relative_to(self.root))
-            return FileReport(name=name, verdict="withheld", reasons=((killed.code, killed.detail),))
+        where = (file, root, self.dest, self.beside)
+        report: FileReport = self.child.run_for(FILE_SECONDS, one, *where, self.run, self.patient)
         return report
+
+    def _converted(self, file: Path, name: str, converter: Converter) -> FileReport:
+        """What became of the slide that the converter makes of `file`."""
+        from imaging.slides.convert import check_made, converted
+
+        told = self.conversion
+        folder = self.beside / f"converted-{hashlib.sha256(os.fsencode(name)).hexdigest()}"
+        with converted(file, folder, converter, told.limits, told.hidden) as made:
+            self.child.run_for(FILE_SECONDS, check_made, made.path, file, converter.code)
+            renamed = folder / "named" / f"{name}{made.path.suffix}"
+            renamed.parent.mkdir(parents=True)
+            made.path.rename(renamed)
+            report = self._one(renamed, folder / "named")
+        return replace(report, name=name, converted=f"{converter.code} by {made.by}")
 
 
 def _treated(
@@ -153,6 +188,7 @@ def _treated(
     dest: Path,
     run: Run,
     order: Order | None,
+    conversion: Conversion,
     *,
     parallel: int,
     quiet: bool,
@@ -175,6 +211,7 @@ def _treated(
             beside=Path(beside),
             run=run,
             patient=order.patient if order else None,
+            conversion=conversion,
         )
         reports = []
         for file, report in zip(files, pool.map(treat, files), strict=True):
@@ -186,6 +223,9 @@ def _treated(
 def _show(out: Out, reports: Sequence[FileReport], dest: Path) -> None:
     by_verdict = {v: [r for r in reports if r.verdict == v] for v in ("clean", "left-out", "withheld")}
     out.line(f"{len(by_verdict['clean'])} of {len(reports)} files are in {dest}.")
+    converted = sorted({r.converted for r in by_verdict["clean"] if r.converted})
+    if converted:
+        out.line(f"Converted before: {', '.join(converted)}.")
     why = sorted({detail for r in by_verdict["left-out"] for _, detail in r.reasons})
     if why:
         out.line(f"{len(by_verdict['left-out'])} stay behind by design: {', '.join(why)}.")

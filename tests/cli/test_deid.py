@@ -3,10 +3,12 @@
 import hashlib
 import json
 import shutil
+import sys
 import zipfile
 from datetime import UTC, datetime
 from pathlib import Path
 
+import openslide
 import pydicom
 import pytest
 
@@ -15,6 +17,7 @@ from teledx import bootstrap
 from teledx.commands import deid_child, deidentify
 from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
+from teledx.samples.slide import make_slide
 from tests.cli import hanging
 
 PATIENT, OTHER = orders.PATIENTS[0], orders.PATIENTS[1]
@@ -146,6 +149,52 @@ def test_a_slide_comes_out_without_label_and_macro(teledx, keyring, tmp_path):
     with openslide.OpenSlide(file) as slide:
         assert not {"label", "macro"} & set(slide.associated_images)
     assert b"ScanScope ID" not in file.read_bytes()
+
+
+@pytest.fixture
+def kfb(tmp_path) -> Path:
+    """A folder with a file that begins as a KFB, with a slide behind its first 64 bytes."""
+    made, folder = tmp_path / "made.svs", tmp_path / "scans"
+    make_slide(
+        made, size=2_000_000, pathology_number="S26-1", block="A1", stain="HE", patient_name="Wang Xiuying"
+    )
+    (folder / "day").mkdir(parents=True)
+    (folder / "day" / "wang.kfb").write_bytes(b"\xf1\x01\xee\xeeKFB\0" + bytes(56) + made.read_bytes())
+    return folder
+
+
+def converter(lines: str) -> str:
+    return json.dumps({"kfb": [sys.executable, "-I", "-c", lines, "{source}", "{target}.svs"]})
+
+
+def test_a_slide_that_is_refused_comes_out_converted(teledx, keyring, kfb, tmp_path, monkeypatch):
+    unpack = "import sys; open(sys.argv[2], 'wb').write(open(sys.argv[1], 'rb').read()[64:])"
+    monkeypatch.setenv("TELEDX_SLIDE_CONVERTERS", converter(unpack))
+    answer = teledx("deid", kfb, tmp_path / "out", "--clinic", "jiangshan", "--json")
+    assert answer.code == 0, answer.err
+    row = reports(answer)["day/wang.kfb"]
+    assert (row["verdict"], row["format"]) == ("clean", "svs")
+    assert row["converted"].startswith("kfb by python")
+    with openslide.OpenSlide(tmp_path / "out" / row["named"]) as slide:
+        assert set(slide.associated_images) <= {"thumbnail"}
+    assert [p.name for p in came_out(tmp_path / "out")] == [Path(row["named"]).name]
+
+
+def test_a_converter_that_fails_withholds_its_slide(teledx, keyring, kfb, tmp_path, monkeypatch):
+    for said in ("", converter("raise SystemExit(4)")):
+        monkeypatch.setenv("TELEDX_SLIDE_CONVERTERS", said)
+        answer = teledx("deid", kfb, tmp_path / f"out{len(said)}", "--clinic", "jiangshan", "--json")
+        expected = "conversion-failed" if said else "slide-unsafe"
+        assert answer.code == Exit.SET_ASIDE
+        assert withheld(answer) == {("day/wang.kfb", expected)}
+
+
+def test_a_converter_that_makes_no_sense_is_said_so(teledx, keyring, kfb, tmp_path, monkeypatch):
+    for wrong in ('{"kfb": ', '{"svs": ["/bin/x", "{source}", "{target}"]}', '{"kfb": ["x"]}', "7"):
+        monkeypatch.setenv("TELEDX_SLIDE_CONVERTERS", wrong)
+        answer = teledx("deid", kfb, tmp_path / "out", "--clinic", "jiangshan", "--json")
+        assert answer.code == Exit.USAGE
+        assert json.loads(answer.err)["problems"][0].startswith("TELEDX_SLIDE_CONVERTERS: ")
 
 
 @pytest.mark.parametrize("place", ["in", "around", "same", "full", "file"])

@@ -16,6 +16,7 @@ from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
 from tests.imaging.slides import vendors
 from tests.imaging.slides.conftest import NUMBER
+from tests.imaging.slides.philips_slide import CANARIES, write_philips
 from tests.region import sample_network
 
 PATIENT = orders.PATIENTS[0]
@@ -140,6 +141,29 @@ def test_a_slide_of_another_vendor_reaches_the_reader_in_its_own_format(make, re
         assert after.level_dimensions == before.level_dimensions
         assert not after.associated_images
     assert NUMBER not in key
+
+
+def test_a_philips_slide_reaches_the_reader_as_one(region, tmp_path):
+    path = write_philips(tmp_path / "a.tiff")
+    content = path.read_bytes()
+    line = orders.slide_line("a.tiff", pathology_number="S2026-04711", block="A1", stain="HE")
+    files = [orders.file_line("a.tiff", content)]
+    region.drop(
+        "jiangshan",
+        orders.order("histology", PATIENT, files, accession_number="S-1", slides=[line]),
+        {"a.tiff": content},
+    )
+    region.settle()
+    case = region.one("SELECT state, partner, reason_code, reason_detail FROM cases")
+    assert case["state"] == "delivered", case
+    (arrived,) = at_partner(region, f"partner-{case['partner']}", ".tiff").values()
+    assert not [canary for canary in ("S2026-04711", *CANARIES) if canary.encode() in arrived]
+    (tmp_path / "b.tiff").write_bytes(arrived)
+    with openslide.OpenSlide(tmp_path / "b.tiff") as after, openslide.OpenSlide(path) as before:
+        assert after.properties["openslide.vendor"] == "philips"
+        assert after.level_dimensions == before.level_dimensions
+        assert after.properties["openslide.mpp-x"] == before.properties["openslide.mpp-x"]
+        assert not after.associated_images
 
 
 def test_earlier_examinations_are_told_by_their_interval(region):

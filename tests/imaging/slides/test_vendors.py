@@ -22,8 +22,8 @@ from imaging.slides.second_pass import forms
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.written import require_no_text
 from tests.imaging.slides import vendors
-from workers.deidentify_slides import MEDIA_TYPES
 from workers.native import plan_slide
+from workers.slides import MEDIA_TYPES
 
 MAKERS: dict[str, Callable[[Path], Path]] = {
     "ndpi": vendors.ndpi, "leica-scn": vendors.scn, "ventana-bif": vendors.bif,
