@@ -17,7 +17,7 @@ from typing import Literal
 
 from cases.errors import Quarantine
 from imaging.slides.second_philips import LONGEST
-from imaging.slides.second_tiles import Walk, left, only_long_picture, walk_of
+from imaging.slides.second_tiles import Walk, left, only_long_picture, parts_of_long_picture, walk_of
 from imaging.slides.second_vendors import JUDGES, LETTERS, VENDOR_TAGS, Page, require_tags, said, told
 from imaging.slides.source import Source
 
@@ -25,6 +25,7 @@ Scope = Literal["every", "sampled"]
 MAX_PAGES, MAX_TAGS, MAX_META_BYTES = 64, 64, 256 << 20
 SAMPLED_TILES = 8
 LONGEST_TILE = 64 << 20
+LONGEST_SAMPLE = 1 << 20
 LONGEST_GAP = 4096
 
 # tag -> (types, most values); None where the number of tiles decides. A tag outside this table stops the slide.
@@ -307,11 +308,14 @@ def _walk_tiles(source: Source, pages: list[Page], order: str, scope: Scope) -> 
     for page in pages:
         walk = _walk_of(page, order)
         spans = sorted(set(page.tiles))
-        for start, end in spans:
-            if end - start > LONGEST_TILE:
+        limit = LONGEST_TILE if scope == "every" else LONGEST_SAMPLE
+        for start, end in spans if page.number(order, 259, 1) == 7 else ():
+            if end - start > limit and scope == "every":
                 only_long_picture(source.read, start, end, f"in the level at {start}")
                 read += end - start
-        spans = [(a, b) for a, b in spans if b - a <= LONGEST_TILE]
+            elif end - start > limit:
+                read += parts_of_long_picture(source.read, start, end, f"in the level at {start}")
+        spans = [(a, b) for a, b in spans if b - a <= limit or page.number(order, 259, 1) != 7]
         step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
         for start, content in _tile_contents(source, spans[::step]):
             read += len(content)

@@ -136,6 +136,36 @@ def only_long_picture(
     read: Callable[[int, int], bytes], start: int, end: int, where: str, step: int = 4 << 20
 ) -> None:
     """The same for a JPEG of one scan that is as large as a slide, through `read` (offset, length) by windows."""
+    at = _scan_of(read, start, end, where)
+    while at < end - 1:
+        window = read(at, min(step, end - at))
+        found = _MARKER.search(window)
+        if found is not None:
+            _only_end(read, at + found.start(), end, where)
+            return
+        at += len(window) - 1
+    raise left(f"a picture without an end {where}")
+
+
+def parts_of_long_picture(
+    read: Callable[[int, int], bytes], start: int, end: int, where: str, step: int = 1 << 16
+) -> int:
+    """Headers, end and eight pieces between of such a JPEG, where all of it was walked before; returns bytes read."""
+    at = _scan_of(read, start, end, where)
+    last = max(at, end - step)
+    for piece in range(8):
+        from_ = at + (last - at) * piece // 8
+        if _MARKER.search(read(from_, min(step, last - from_))):
+            raise left(f"something inside the picture {where}")
+    found = _MARKER.search(read(last, end - last))
+    if found is None:
+        raise left(f"a picture without an end {where}")
+    _only_end(read, last + found.start(), end, where)
+    return 10 * step
+
+
+def _scan_of(read: Callable[[int, int], bytes], start: int, end: int, where: str) -> int:
+    """Where the scan's data begin, behind headers that hold no text."""
     head = read(start, min(1 << 16, end - start))
     if head[:2] != b"\xff\xd8":
         raise left(f"something other than a picture {where}")
@@ -143,17 +173,12 @@ def only_long_picture(
     while kind != 0xDA:
         kind = head[at + 1] if at + 1 < len(head) else 0
         at = _after_segment(head, at, where)
-    at += start
-    while at < end - 1:
-        window = read(at, min(step, end - at))
-        found = _MARKER.search(window)
-        if found is not None:
-            stop = at + found.start()
-            if found.group() != b"\xff\xd9" or end - stop - 2 > 64 or any(read(stop + 2, end - stop - 2)):
-                raise left(f"something behind the picture {where}")
-            return
-        at += len(window) - 1
-    raise left(f"a picture without an end {where}")
+    return start + at
+
+
+def _only_end(read: Callable[[int, int], bytes], stop: int, end: int, where: str) -> None:
+    if read(stop, 2) != b"\xff\xd9" or end - stop - 2 > 64 or any(read(stop + 2, end - stop - 2)):
+        raise left(f"something behind the picture {where}")
 
 
 def _after_segment(content: bytes, at: int, where: str) -> int:

@@ -376,6 +376,22 @@ def test_a_long_picture_is_walked_by_windows_of_any_size(window: int) -> None:
         assert found.value.code == "identity-left"
 
 
+def test_of_a_long_level_that_was_walked_before_the_second_pass_reads_little() -> None:
+    picture = vendors.jpeg(vendors.tissue_on_glass(), interval=128)
+    source = BytesSource(picture)
+
+    assert second_tiles.parts_of_long_picture(source.read, 0, len(picture), "here", 1000) == 10_000
+    for content in (
+        picture + b"x",
+        picture[:-2],
+        b"x" + picture,
+        picture[:2] + b"\xff\xfe\0\4ab" + picture[2:],
+    ):
+        with pytest.raises(Quarantine) as found:
+            second_tiles.parts_of_long_picture(BytesSource(content).read, 0, len(content), "here", 1000)
+        assert found.value.code == "identity-left"
+
+
 @pytest.mark.parametrize("window", [3, 1000])
 def test_a_long_picture_with_a_segment_in_its_middle_or_no_end_is_refused(window: int) -> None:
     picture = vendors.jpeg(np.asarray(vendors.smaller(vendors.tissue_on_glass(), 16)), interval=2)
