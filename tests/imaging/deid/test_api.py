@@ -56,7 +56,14 @@ def test_the_given_data_set_stays_as_it_was(ct):
 
 def test_a_data_set_without_a_file_around_it_is_enough(ct):
     bare = Dataset()
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "PatientID", "PatientName", "StudyInstanceUID", "Modality"):
+    for keyword in (
+        "SOPClassUID",
+        "SOPInstanceUID",
+        "PatientID",
+        "PatientName",
+        "StudyInstanceUID",
+        "Modality",
+    ):
         setattr(bare, keyword, getattr(ct, keyword))
     after = deidentify_dataset(bare, secret=SECRET)
     assert after.PatientName.family_name.startswith("P-")
