@@ -1,7 +1,7 @@
 """Clean Structured Content (PS3.15 E.3.4): what becomes of a content item's value, by its value type and concept.
 
 Codes (CODE), numbers (NUM), coordinates (SCOORD, SCOORD3D, TCOORD) and references are attributes with rules of
-their own. Here are the values that a person writes: text, and dates that may be a birth's.
+their own. Here are text, which a person writes, and items that say who the subject is.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from importlib import resources
 from imaging.deid.elements import DataSet
 from imaging.deid.profiles import Action
 
-_CONCEPT_NAME, _CONTENT = 0x0040A043, 0x0040A730
-_VALUE_TYPE, _TEXT = 0x0040A040, 0x0040A160
-_DATES = frozenset({0x0040A120, 0x0040A121, 0x0040A13A})
+CONTENT = 0x0040A730
+_CONCEPT_NAME, _TEXT = 0x0040A043, 0x0040A160
 _CODE, _SCHEME = 0x00080100, 0x00080102
 
 
@@ -31,6 +30,8 @@ def concept_of(item: DataSet) -> str:
         if element.tag == _CONCEPT_NAME and element.items:
             values = {e.tag: bytes(e.value).decode("latin-1").strip(" \0") for e in element.items[0]}
             return values.get(_CODE, "") if values.get(_SCHEME) == "DCM" else ""
+        if element.tag > _CONCEPT_NAME:
+            break
     return ""
 
 
@@ -38,9 +39,15 @@ def action(tag: int, concept: str) -> Action | None:
     """The rule for a value of an item of that concept; None if its attribute's own rule says it all."""
     if tag == _TEXT:
         return Action.CLEAN if concept in _concepts("cleaned texts") else Action.DUMMY
-    if tag in _DATES and concept in _concepts("dates of a birth"):
-        return Action.DUMMY
     return None
+
+
+def without_subject(items: list[DataSet], *, retains_characteristics: bool) -> list[DataSet]:
+    """The items of a Content Sequence that do not say who the subject is."""
+    gone = _concepts("removed")
+    if not retains_characteristics:
+        gone |= _concepts("removed unless patient characteristics are retained")
+    return [item for item in items if concept_of(item) not in gone]
 
 
 def is_narrative(elements: DataSet) -> bool:

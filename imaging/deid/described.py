@@ -43,7 +43,14 @@ def tables() -> Iterator[Table]:
     )
     yield "All other attributes, by value representation", ("VR", "`basic`", "`network`"), _by_vr()
     yield "Private attributes that Retain Safe Private keeps", ("creator", "tag", "VR", "meaning"), _private()
-    yield "Texts of content items that are cleaned, not removed", ("code (DCM)", "concept"), _concepts()
+    yield (
+        "Texts of content items that are cleaned, not removed",
+        ("code (DCM)", "concept"),
+        _concepts("cleaned texts"),
+    )
+    yield "Content items that are removed", ("code (DCM)", "concept"), _concepts("removed")
+    title = "removed unless patient characteristics are retained"
+    yield f"Content items {title}", ("code (DCM)", "concept"), _concepts(title)
 
 
 def _tag(tag: int) -> str:
@@ -94,5 +101,5 @@ def _private() -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _concepts() -> tuple[tuple[str, ...], ...]:
-    return tuple((code, meaning) for code, meaning in _read("structured_content.json")["cleaned texts"])
+def _concepts(kind: str) -> tuple[tuple[str, ...], ...]:
+    return tuple((code, meaning) for code, meaning in _read("structured_content.json")[kind])

@@ -21,6 +21,7 @@ _FORMS = {
 }
 _TEXTS = frozenset({"LO", "LT", "SH"})
 _LONGEST = 0xFFFE
+CREATOR = "a private creator"
 
 
 @functools.cache
@@ -31,22 +32,24 @@ def table() -> Mapping[tuple[str, int, int], str]:
 
 
 def safe(elements: DataSet) -> dict[int, str]:
-    """The private attributes of one level that the table names, by tag, with the VR that it gives them."""
+    """The private attributes of one level that the table names, by tag, with the VR that it gives them.
+
+    The creators of their blocks are among them, with `CREATOR` in place of a VR.
+    """
+    own = [e for e in elements if e.tag & 0x10000]
     owners = {
-        (e.tag >> 16, e.tag & 0xFF): bytes(e.value).decode("latin-1").strip(" \0")
-        for e in elements
-        if e.private and 0x10 <= e.tag & 0xFFFF <= 0xFF and e.items is None
+        e.tag: bytes(e.value).decode("latin-1").strip(" \0")
+        for e in own
+        if 0x10 <= e.tag & 0xFFFF <= 0xFF and e.items is None
     }
-    if not owners:
-        return {}
-    return {
-        e.tag: vr
-        for e in elements
-        if e.private
-        and (owner := owners.get((e.tag >> 16, e.tag >> 8 & 0xFF))) is not None
-        and (vr := table().get((owner, e.tag >> 16, e.tag & 0xFF))) is not None
-        and _fits(e, vr)
-    }
+    found: dict[int, str] = {}
+    for element in own if owners else ():
+        tag = element.tag
+        creator = tag & 0xFFFF0000 | tag >> 8 & 0xFF
+        vr = table().get((owners.get(creator, ""), tag >> 16, tag & 0xFF)) if tag & 0xFF00 else None
+        if vr is not None and _fits(element, vr):
+            found[tag], found[creator] = vr, CREATOR
+    return found
 
 
 def _fits(element: Element, vr: str) -> bool:
@@ -58,11 +61,6 @@ def _fits(element: Element, vr: str) -> bool:
     return 0 < len(element.value) <= _LONGEST and not len(element.value) % _SIZES.get(vr, 1)
 
 
-def creators_of(kept: Mapping[int, str]) -> frozenset[int]:
-    """The tags of the private creators whose blocks hold something that is kept."""
-    return frozenset(tag & 0xFFFF0000 | tag >> 8 & 0xFF for tag in kept)
-
-
 def action(vr: str, *, keeps_uids: bool) -> Action:
     """What happens to a safe attribute of that VR."""
     if vr == "UI":
@@ -72,5 +70,5 @@ def action(vr: str, *, keeps_uids: bool) -> Action:
 
 def without_ownerless_creators(elements: DataSet) -> DataSet:
     """The level without the creators of blocks of which nothing was kept in the end."""
-    used = creators_of({e.tag: "" for e in elements if e.private and e.tag & 0xFFFF > 0xFF})
-    return [e for e in elements if not e.private or e.tag & 0xFFFF > 0xFF or e.tag in used]
+    used = {e.tag & 0xFFFF0000 | e.tag >> 8 & 0xFF for e in elements if e.tag & 0x10000 and e.tag & 0xFF00}
+    return [e for e in elements if not e.tag & 0x10000 or e.tag & 0xFF00 or e.tag in used]

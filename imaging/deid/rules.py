@@ -106,6 +106,9 @@ class Execution:
             element.items = graphics.without_text(element.items or [])
             if not element.items:
                 return None
+        if tag == content.CONTENT and action is Action.DESCEND:
+            kept = "retain-patient-characteristics" in self.profile.options
+            element.items = content.without_subject(element.items or [], retains_characteristics=kept)
         if element.items is not None and action not in (Action.REMOVE, Action.EMPTY):
             dummies = place.dummies or action is Action.DUMMY
             stack.extend((item, _Place(place.declared, dummies)) for item in element.items)
@@ -142,9 +145,8 @@ class Execution:
 
     def _private(self, element: Element, place: _Place) -> Action:
         vr = place.safe.get(element.tag)
-        if vr is None:
-            stays = element.tag in private.creators_of(place.safe)
-            return Action.ALONE if stays else Action.REMOVE
+        if vr is None or vr == private.CREATOR:
+            return Action.ALONE if vr else Action.REMOVE
         element.vr = vr
         return private.action(vr, keeps_uids="retain-uids" in self.profile.options)
 

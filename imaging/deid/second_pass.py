@@ -39,9 +39,9 @@ _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_CONTENT = 0x0040A730
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
 _NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
-_CONTENT_DATES = (0x0040A120, 0x0040A121, 0x0040A13A)
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
 _TERM = re.compile(rb"[A-Z0-9_ \\]*")
 _STANDARD_ROOT = b"1.2.840.10008."
@@ -151,6 +151,8 @@ class _Judge:
         if "clean-graphics" in self.columns:
             for tag in second_rules.texts_in_drawings(self.result):
                 yield Finding(where=_named(tag), what="text in a drawing")
+        if second_rules.names_the_subject(self.concepts.values(), self.columns):
+            yield Finding(where=_named(0x0040A730), what="an item that says who the subject is")
 
     @staticmethod
     def _vr(seen: Seen) -> bytes:
@@ -200,8 +202,7 @@ class _Judge:
         return None
 
     def _wrong_day(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
-        birth = seen.tag in _CONTENT_DATES and second_rules.is_birth(self.concepts.get(seen.path))
-        if (basic and not options) or birth:
+        if basic and not options:
             return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
         if "retain-longitudinal-modified-dates" in self.columns:
             return self._wrong_date(seen, value, self.shift_days)
@@ -238,6 +239,8 @@ class _Judge:
         return None
 
     def _wrong_date(self, seen: Seen, value: bytes, days: int) -> str | None:
+        if _CONTENT in seen.path[::2]:
+            return self._wrong_content_date(seen, value, days)
         was = self.before.get((seen.path, seen.tag))
         if was is None or not was.tobytes().strip(b" \0"):
             return "a date that the source does not have"
@@ -248,6 +251,21 @@ class _Judge:
             if then_day is None or now_day != then_day + timedelta(days=days):
                 return "a date that is not moved by the patient's days"
         return None
+
+    def _wrong_content_date(self, seen: Seen, value: bytes, days: int) -> str | None:
+        """Content items may be gone, so that those after them count differently: any of the source's will do."""
+        moved = [
+            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := _day(v))
+        ]
+        there = {
+            _day(then)
+            for (_, tag), was in self.before.items()
+            if tag == seen.tag
+            for then in was.tobytes().split(b"\\")
+        }
+        if value.strip(b" \0") in _DUMMIES or there.issuperset(moved):
+            return None
+        return "a date that is not moved by the patient's days"
 
 
 def _values(body: Body, seen: Seen) -> list[bytes]:

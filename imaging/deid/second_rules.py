@@ -108,9 +108,13 @@ def may_say(concept: str | None) -> bool:
     return any(code == concept for code, _ in _read("structured_content.json")["cleaned texts"])
 
 
-def is_birth(concept: str | None) -> bool:
-    """Whether the date of such a content item is somebody's birth."""
-    return any(code == concept for code, _ in _read("structured_content.json")["dates of a birth"])
+def names_the_subject(found: Iterable[str], chosen: frozenset[str]) -> bool:
+    """Whether a content item stands among `found` concepts that says who the subject is."""
+    told = {code for code, _ in _read("structured_content.json")["removed"]}
+    if "retain-patient-characteristics" not in chosen:
+        rest = _read("structured_content.json")["removed unless patient characteristics are retained"]
+        told |= {code for code, _ in rest}
+    return not told.isdisjoint(found)
 
 
 def texts_in_drawings(body: Body) -> frozenset[int]:

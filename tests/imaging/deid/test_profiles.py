@@ -352,11 +352,14 @@ def test_content_items_are_treated_by_value_type_and_concept(ct, key, tmp_path):
     term = codes.DCM
     number = Dataset()
     number.NumericValue = "12.5"
+    female = Dataset()
+    female.CodeValue, female.CodingSchemeDesignator, female.CodeMeaning = "F", "DCM", "Female"
     inside = Sequence([
         item("TEXT", term.AcquisitionProtocol, TextValue="Chest routine for Maria 2019-06-19"),
         item("TEXT", term.Comment, TextValue="seen with her daughter"),
         item("PNAME", term.PersonObserverName, PersonName="Canaryson^Maria"),
         item("DATE", term.SubjectBirthDate, Date="19510203"),
+        item("CODE", term.SubjectSex, ConceptCodeSequence=Sequence([female])),
         item("DATETIME", term.DatetimeStarted, DateTime="20240301101112"),
         item("NUM", codes.SCT.Length, MeasuredValueSequence=Sequence([number])),
         item("SCOORD", term.ImageRegion, GraphicData=[1.0, 2.0], GraphicType="POINT"),
@@ -368,13 +371,35 @@ def test_content_items_are_treated_by_value_type_and_concept(ct, key, tmp_path):
 
     deidentify_file(source, output, key, NOBODY)
 
-    protocol, comment, person, birth, start, value, place, uid = pydicom.dcmread(output).ContentSequence
+    protocol, comment, person, sex, start, value, place, uid = pydicom.dcmread(output).ContentSequence
     assert (protocol.TextValue, comment.TextValue) == ("Chest routine", "REMOVED")
-    assert (person.PersonName, birth.Date, start.DateTime) == ("REMOVED", "19000101", "20231122101112")
+    assert (person.PersonName, start.DateTime) == ("REMOVED", "20231122101112")
+    assert sex.ConceptCodeSequence[0].CodeValue == "F"
     assert value.MeasuredValueSequence[0].NumericValue == 12.5
     assert (place.GraphicData, place.GraphicType) == ([1.0, 2.0], "POINT")
     assert uid.UID.startswith("2.25.")
     assert second_pass.findings(source, output, NOBODY, key.shift_days) == ()
+    # and a date in the tree that moved by other days is seen
+    found = second_pass.findings(source, output, NOBODY, key.shift_days - 1)
+    assert "(0040,A120)" in {f.where for f in found}
+
+
+def test_who_the_subject_is_goes_without_the_option_that_retains_it(tmp_path, key):
+    def about(concept: bytes) -> list[Element]:
+        name = [Element(0x00080100, "SH", concept), Element(0x00080102, "SH", b"DCM ")]
+        return [Element(0x0040A043, "SQ", b"", [name])]
+
+    tree = Element(
+        0x0040A730, "SQ", b"", [about(b"121032"), about(b"121033"), about(b"121031"), about(b"113769")]
+    )
+    options = "basic+clean-structured-content"
+    for chosen, left in ((options, 1), (f"{options}+retain-patient-characteristics", 3)):
+        after, found = both_passes(image(tree), chosen, tmp_path, key)
+        assert len(next(e for e in after if e.tag == 0x0040A730).items) == left
+        assert found == ()
+    (tmp_path / "out.dcm").write_bytes(part10_bytes(image(tree), "2.25.7"))
+    found = second_pass.findings(tmp_path / "in.dcm", tmp_path / "out.dcm", NOBODY, key.shift_days, options)
+    assert [f for f in found if "subject" in f.what]
 
 
 def test_a_report_is_narrative_if_it_says_what_cleaning_would_not_keep():
