@@ -1,6 +1,7 @@
 """What each stage found and hands to the next: frozen values, kept as JSON in the region's `vault.document`.
 
-Objects are named by zone (a bucket's role) and key. Nothing here but `Order` and `Mismatch.seen` may hold identity.
+Objects are named by zone (a bucket's role) and key. Nothing here but `Order`,
+`Mismatch.seen` and `PlannedSlide.removed_values` may hold identity.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Document(BaseModel):
@@ -70,8 +71,31 @@ class StudyFound(Document):
     series: tuple[SeriesFound, ...]
 
 
+class PlannedPart(Document):
+    """A range of the slide, or of the object that holds the bytes `made` anew."""
+
+    made: bool
+    offset: int
+    length: int
+
+
+class PlannedSlide(Document):
+    """The slide as it may leave: `parts` one after the other, the SHA-256 of all of them, and the texts taken out.
+
+    Each part but the last is long enough for a store to compose (S3: 5 MiB).
+    """
+
+    made: StoredObject
+    parts: tuple[PlannedPart, ...]
+    sha256: str
+    removed_values: tuple[str, ...] = Field(repr=False)
+
+
 class SlideFound(Document):
-    """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1."""
+    """A slide that opened: microns per pixel (x, y), level sizes in pixels, tissue share and focus from 0 to 1.
+
+    `plan` is absent for a slide of DICOM instances, which leave one by one.
+    """
 
     file: str
     format: str
@@ -80,6 +104,7 @@ class SlideFound(Document):
     tissue_share: float
     focus: float
     label: Literal["matches", "unreadable", "absent", "confirmed"]
+    plan: PlannedSlide | None = None
 
 
 class StationUse(Document):

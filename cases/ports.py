@@ -11,16 +11,12 @@ from cases.documents import StoredObject
 
 
 @dataclass(frozen=True, kw_only=True)
-class Segment:
-    """A part of an object to be composed: `length` bytes at `offset` of the source, or the literal `payload`."""
+class Range:
+    """`length` bytes at `offset` of an object."""
 
-    offset: int = 0
-    length: int = 0
-    payload: bytes | None = None
-
-    @property
-    def size(self) -> int:
-        return self.length if self.payload is None else len(self.payload)
+    stored: StoredObject
+    offset: int
+    length: int
 
 
 class Objects(Protocol):
@@ -43,13 +39,7 @@ class Objects(Protocol):
     def copy(self, source: StoredObject, zone: str, key: str) -> StoredObject: ...
 
     def compose(
-        self,
-        source: StoredObject,
-        segments: tuple[Segment, ...],
-        zone: str,
-        key: str,
-        media_type: str,
-        sha256: str,
+        self, ranges: Sequence[Range], zone: str, key: str, media_type: str, sha256: str
     ) -> StoredObject: ...
 
 

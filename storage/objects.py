@@ -10,10 +10,10 @@ from pathlib import Path
 
 from cases.documents import StoredObject
 from cases.errors import Quarantine
-from cases.ports import Segment
+from cases.ports import Range
 from storage.database import Connection, Database
 from storage.runs import Run
-from storage.s3 import COPY_MAX, MIB, PART_MIN, S3, Absent, Conflict, Found, go_on
+from storage.s3 import MIB, S3, Absent, Conflict, Found, Piece, go_on
 
 _INTEND = """
 INSERT INTO object (zone, key, case_id, run_id)
@@ -162,56 +162,21 @@ class RunObjects:
         return source.model_copy(update={"zone": zone, "key": key})
 
     def compose(
-        self,
-        source: StoredObject,
-        segments: tuple[Segment, ...],
-        zone: str,
-        key: str,
-        media_type: str,
-        sha256: str,
+        self, ranges: Sequence[Range], zone: str, key: str, media_type: str, sha256: str
     ) -> StoredObject:
+        """Put together inside the store; each range but the last has at least 5 MiB (S3's smallest part)."""
         done = StoredObject(
-            zone=zone, key=key, size=sum(s.size for s in segments), sha256=sha256, media_type=media_type
+            zone=zone, key=key, size=sum(r.length for r in ranges), sha256=sha256, media_type=media_type
         )
         self.intend([(zone, key)])
-        if self._present(done):
-            return done
-        pieces = tuple(self._pieces(source, segments))
-        target = (zone, key)
-        told = {"media_type": media_type, "sha256": sha256}
-        self._s3.compose((source.zone, source.key), pieces, target, **told, step_aside=self._step_aside)
-        self.bytes_out += sum(len(p) for p in pieces if isinstance(p, bytes))
+        if not self._present(done):
+            pieces = [Piece(r.stored.zone, r.stored.key, r.offset, r.length) for r in ranges]
+            told = {"media_type": media_type, "sha256": sha256}
+            self._s3.compose(pieces, (zone, key), **told, step_aside=self._step_aside)
         return done
 
     def listing(self, zone: str, prefix: str) -> Iterator[Found]:
         return self._s3.listing(zone, prefix)
-
-    def _pieces(
-        self, source: StoredObject, segments: tuple[Segment, ...]
-    ) -> Iterator[tuple[int, int] | bytes]:
-        """Parts that S3 accepts: ranges of at least 5 MiB copied in the store, what is smaller read and merged."""
-        small = bytearray()
-        for segment in segments:
-            if segment.payload is not None:
-                small += segment.payload
-                continue
-            offset, end = segment.offset, segment.offset + segment.length
-            if small and len(small) < PART_MIN:
-                taken = min(PART_MIN - len(small), end - offset)
-                small += self.read(source, offset, taken)
-                offset += taken
-            if end - offset >= PART_MIN:
-                if small:
-                    yield bytes(small)
-                    small.clear()
-                yield from _ranges(offset, end)
-            elif end > offset:
-                small += self.read(source, offset, end - offset)
-            if len(small) >= 4 * PART_MIN:
-                yield bytes(small)
-                small.clear()
-        if small:
-            yield bytes(small)
 
     def _present(self, expected: StoredObject) -> bool:
         """True if an earlier attempt wrote the object; raises `Conflict` if the key holds something else."""
@@ -229,14 +194,6 @@ class RunObjects:
 
 def _replaced(stored: StoredObject) -> Quarantine:
     return Quarantine("binding-broken", f"an object in {stored.zone} is not the one that was written")
-
-
-def _ranges(offset: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut [offset, end) into (offset, length) of at most COPY_MAX (the last one a little more), none under 5 MiB."""
-    while end - offset > COPY_MAX + PART_MIN:
-        yield offset, COPY_MAX
-        offset += COPY_MAX
-    yield offset, end - offset
 
 
 def claim(connection: Connection, case_id: str, objects: Sequence[StoredObject]) -> None:

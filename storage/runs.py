@@ -121,12 +121,13 @@ WITH flying AS (
       AND r.lane = ANY(%(lanes)s)
       AND (r.stage <> 'deliver' OR c.open_until IS NULL OR c.open_until <= clock_timestamp())
 ), chosen AS (
-    SELECT id, row_number() OVER (PARTITION BY lane ORDER BY priority, turn, created_at, id) AS place, lane
+    SELECT id, row_number() OVER (PARTITION BY lane ORDER BY priority, turn, created_at, id) AS place,
+        lane, priority
     FROM waiting WHERE probe <= 2
 )
 SELECT c.id FROM chosen c
 WHERE c.place <= %(window)s - (SELECT coalesce(sum(n), 0) FROM flying f WHERE f.lane = c.lane)
-ORDER BY c.place
+ORDER BY c.priority, c.place
 """
 
 _MARK = """

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import urllib3
@@ -78,6 +79,25 @@ class Found:
     etag: str
     modified_at: datetime
     sha256: str = ""
+
+
+class Piece(NamedTuple):
+    """`length` bytes at `offset` of an object."""
+
+    zone: str
+    key: str
+    offset: int
+    length: int
+
+
+def _cut(pieces: Sequence[Piece]) -> Iterator[Piece]:
+    """Parts of at most COPY_MAX (the last of a piece a little more), none of them under PART_MIN."""
+    for zone, key, offset, length in pieces:
+        end = offset + length
+        while end - offset > COPY_MAX + PART_MIN:
+            yield Piece(zone, key, offset, COPY_MAX)
+            offset += COPY_MAX
+        yield Piece(zone, key, offset, end - offset)
 
 
 @contextmanager
@@ -228,9 +248,8 @@ class S3:
         """
         zone, key, size = source
         if size > COPY_MAX:
-            pieces = [(at, min(COPY_MAX, size - at)) for at in range(0, size, COPY_MAX)]
             told = {"media_type": media_type, "sha256": sha256, "etag": etag}
-            self.compose((zone, key), pieces, target, **told, step_aside=step_aside)
+            self.compose([Piece(zone, key, 0, size)], target, **told, step_aside=step_aside)
             return
         headers: dict[str, str | list[str] | tuple[str]] = {
             "x-amz-copy-source": quote(f"/{self.settings.bucket(zone)}/{key}"),
@@ -245,8 +264,7 @@ class S3:
 
     def compose(
         self,
-        source: tuple[str, str],
-        pieces: Sequence[tuple[int, int] | bytes],
+        pieces: Sequence[Piece],
         target: tuple[str, str],
         *,
         media_type: str,
@@ -254,23 +272,24 @@ class S3:
         etag: str = "",
         step_aside: Callable[[], None] = go_on,
     ) -> None:
-        """Write `target` from ranges (offset, length) of `source` and literal bytes, ranges copied by the store.
+        """Write `target` from pieces of other objects, copied by the store; each but the last of at least PART_MIN.
 
-        `step_aside` is called before each part; who does step aside writes one part at a time.
+        With `etag`, only while what they are pieces of still has it. `step_aside` is called before each part; who does
+        step aside writes one part at a time.
         """
         bucket, key = self.settings.bucket(target[0]), target[1]
-        with _translated(f"{source[0]} to {target[0]}"):
+        with _translated(f"{pieces[0].zone} to {target[0]}"):
             headers = {"Content-Type": media_type, "x-amz-meta-sha256": sha256}
             upload = self._minio._create_multipart_upload(bucket, key, dict(headers))
 
-            def one(number: int, piece: tuple[int, int] | bytes) -> Part:
+            def one(number: int, piece: Piece) -> Part:
                 step_aside()
-                return self._part(source, piece, (bucket, key), upload, number, etag)
+                return self._part(piece, (bucket, key), upload, number, etag)
 
             at_once = COPIES if step_aside is go_on else 1
             pool = ThreadPoolExecutor(at_once, thread_name_prefix="compose")
             try:
-                parts = list(pool.map(one, itertools.count(1), pieces))
+                parts = list(pool.map(one, itertools.count(1), _cut(pieces)))
                 self._minio._complete_multipart_upload(bucket, key, upload, parts)
             except BaseException:
                 pool.shutdown(cancel_futures=True)
@@ -279,21 +298,10 @@ class S3:
             finally:
                 pool.shutdown()
 
-    def _part(
-        self,
-        source: tuple[str, str],
-        piece: tuple[int, int] | bytes,
-        target: tuple[str, str],
-        upload: str,
-        number: int,
-        etag: str,
-    ) -> Part:
-        if isinstance(piece, bytes):
-            return Part(number, self._minio._upload_part(*target, piece, None, upload, number))
-        offset, length = piece
+    def _part(self, piece: Piece, target: tuple[str, str], upload: str, number: int, etag: str) -> Part:
         headers: dict[str, str | list[str] | tuple[str]] = {
-            "x-amz-copy-source": quote(f"/{self.settings.bucket(source[0])}/{source[1]}"),
-            "x-amz-copy-source-range": f"bytes={offset}-{offset + length - 1}",
+            "x-amz-copy-source": quote(f"/{self.settings.bucket(piece.zone)}/{piece.key}"),
+            "x-amz-copy-source-range": f"bytes={piece.offset}-{piece.offset + piece.length - 1}",
         }
         if etag:
             headers["x-amz-copy-source-if-match"] = f'"{etag}"'

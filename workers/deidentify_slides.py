@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from cases.documents import Preprocessed, Received, SlideFound, StoredObject
-from cases.ports import PatientKey
+from cases.documents import PlannedSlide, Preprocessed, Received, SlideFound, StoredObject
+from cases.errors import Quarantine
+from cases.ports import PatientKey, Range
 from imaging.deid.brief import slide_name
 from imaging.deid.known import KnownIdentity
+from imaging.slides import second_pass
 from workers.files import Files
-from workers.native import plan_slide
+from workers.native import require_no_text
 from workers.parts import Tools, Work
+from workers.ranges import RangesSource
+from workers.slides import MEDIA_TYPES
 
 # Shorter values (block "A1", specimen "B") stand in any file by chance; the directories' allow-list keeps them out.
 SHORTEST_VALUE = {True: 4, False: 2}
-# Seconds in which a slide of 4 GB is planned, proved and digested on a busy machine.
-PLAN_SECONDS = 600.0
-MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
 
 
 def folder(work: Work) -> str:
@@ -30,36 +31,44 @@ def identity_values(known: KnownIdentity) -> tuple[str, ...]:
 
 
 def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...]) -> list[StoredObject]:
-    """The case's slides as they may leave. Raises `Quarantine` (`slide-unsafe`, `identity-left`, ...)."""
+    """The case's slides as they may leave. Raises `Quarantine` (`identity-left`, `pixels-doubtful`, ...)."""
     received = Received.model_validate(work.documents["receive"])
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
-    return [
-        _slide(work, tools, files, slide, key, identity_values)
-        for slide in found.slides
-        if slide.format in MEDIA_TYPES
-    ]
+    done = []
+    for slide in (s for s in found.slides if s.format in MEDIA_TYPES):
+        picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
+        tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
+        done.append(_compose(work, tools, files.of(slide.file).stored, slide, key, identity_values))
+    return done
 
 
-def _slide(
+def _compose(
     work: Work,
     tools: Tools,
-    files: Files,
+    stored: StoredObject,
     slide: SlideFound,
     key: PatientKey,
     identity_values: tuple[str, ...],
 ) -> StoredObject:
-    stored = files.of(slide.file).stored
-    tools.objects.require_same(stored)
-    with files.here(slide.file) as path:
-        planned = tools.child.run_for(PLAN_SECONDS, plan_slide, path, identity_values)
+    """Prove what the plan makes of the slide, and have the store make it."""
+    plan = slide.plan
+    if plan is None:
+        raise Quarantine("slide-unsafe", "preprocess left no plan for this slide")
+    for source in (stored, plan.made):
+        tools.objects.require_same(source)
+    ranges = _ranges(plan, stored)
+    values = tuple(dict.fromkeys((*identity_values, *plan.removed_values)))
+    second_pass.check_slide(RangesSource(tools.objects, ranges), identity_values=values, tiles="sampled")
     return tools.objects.compose(
-        stored,
-        planned.segments,
-        "deidentified",
-        _key(work, slide, key),
-        MEDIA_TYPES[slide.format],
-        planned.sha256,
+        ranges, "deidentified", _key(work, slide, key), MEDIA_TYPES[slide.format], plan.sha256
+    )
+
+
+def _ranges(plan: PlannedSlide, stored: StoredObject) -> tuple[Range, ...]:
+    return tuple(
+        Range(stored=plan.made if part.made else stored, offset=part.offset, length=part.length)
+        for part in plan.parts
     )
 
 

@@ -6,11 +6,14 @@ The child keeps one OCR engine, so that a thousand files pay for its models once
 from __future__ import annotations
 
 import functools
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cases.ports import PatientKey, Segment
+from PIL import Image
+
+from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
 from imaging.deid.known import KnownIdentity
@@ -18,9 +21,9 @@ from imaging.deid.objects import LeftOut
 from imaging.dicom import previews
 from imaging.ocr import Engine
 from imaging.slides import deid
-from imaging.slides.plan import digest
+from imaging.slides.plan import Part, digest, lay_out
 from imaging.slides.source import FileSource
-from imaging.slides.written import require_no_text
+from imaging.slides.written import require_no_text_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,23 +59,30 @@ def treat(
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedSlide:
-    """A slide as it may leave: the parts of it, and the SHA-256 of them together."""
+class Laid:
+    """A slide as it may leave, in parts of the slide and of what was made anew; the SHA-256 of all of it; and the
+    texts that were taken out."""
 
-    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
     sha256: str
+    removed_values: tuple[str, ...]
 
 
-def plan_slide(path: Path, identity_values: tuple[str, ...]) -> PlannedSlide:
-    """Plan a slide and prove the plan. Every tile was walked by preprocess, so the second pass samples them.
+def plan_slide(path: Path, made: Path) -> Laid:
+    """Plan a slide every tile of which was walked, and write what is made anew to `made`.
 
-    Raises `Quarantine` (`slide-unsafe`, `identity-left`, `pixels-doubtful` for writing on the glass).
+    Raises `Quarantine` (`slide-unsafe`, `file-damaged`, ...).
     """
-    require_no_text(path, identity_values=identity_values)
-    with FileSource(path) as source:
+    with FileSource(path) as source, made.open("xb") as out:
         plan = deid.plan_slide(source, check_payload=False)
-        deid.check_planned(source, plan, identity_values=identity_values, tiles="sampled")
-        return PlannedSlide(segments=plan.segments, sha256=digest(plan, source))
+        parts = lay_out(plan, source, out)
+        return Laid(parts=parts, sha256=digest(plan, source), removed_values=plan.removed_values)
+
+
+def require_no_text(picture: bytes, identity_values: tuple[str, ...]) -> None:
+    """Look for writing in a slide's preview (PNG). Raises `Quarantine("pixels-doubtful")`."""
+    with Image.open(io.BytesIO(picture)) as opened:
+        require_no_text_in(opened.convert("RGB"), identity_values=identity_values)
 
 
 @functools.cache

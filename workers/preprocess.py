@@ -53,7 +53,7 @@ def preprocess(work: Work, tools: Tools) -> Done:
     images = sum(len(s.instances) for st in grouped.studies for s in st.series)
     return Done(
         document=document,
-        objects=[p.stored for p in pictures],
+        objects=[*(p.stored for p in pictures), *(j.found.plan.made for j in judged if j.found.plan)],
         note=f"{len(grouped.studies)} studies, {images} instances, {len(judged)} slides",
         aside=_question_about_labels(judged),
     )

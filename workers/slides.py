@@ -10,18 +10,24 @@ from typing import Literal
 
 from pypinyin import lazy_pinyin
 
-from cases.documents import Preview, SlideFound, StationUse
+from cases.documents import PlannedPart, PlannedSlide, Preview, SlideFound, StationUse
 from cases.errors import Quarantine
 from cases.order import SlideLine
 from imaging.slides.check import SlideReading, check_slide
 from imaging.slides.label import LabelReading, read_label
 from imaging.slides.scanner import Scan, read_scan
+from workers.native import plan_slide
 from workers.parts import Tools, Work
 from workers.pictures import keep
 
 # Seconds for one reading of a slide: 4 GB at 20 MB/s and some.
 CHECK_SECONDS = 300.0
 LABEL_SECONDS = 120.0
+# Seconds in which a slide of 4 GB is planned and digested on a busy machine.
+PLAN_SECONDS = 300.0
+BYTES = "application/octet-stream"
+# The formats that leave as one object put together by a plan.
+MEDIA_TYPES = {"svs": "image/x-aperio-svs", "generic-tiff": "image/tiff"}
 Label = Literal["matches", "unreadable", "absent", "confirmed"]
 
 
@@ -51,8 +57,26 @@ def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
         tissue_share=reading.tissue_share,
         focus=reading.focus,
         label=_label(work, line, label),
+        plan=_plan(work, tools, path, line) if reading.format in MEDIA_TYPES else None,
     )
     return JudgedSlide(found=found, use=_use(scan), previews=_pictures(work, tools, line, reading, label))
+
+
+def _plan(work: Work, tools: Tools, path: Path, line: SlideLine) -> PlannedSlide:
+    """How the slide leaves the region, planned while all of it lies here: `deidentify` reads little of it again."""
+    made = path.with_name(f"{path.name}.made")
+    try:
+        laid = tools.child.run_for(PLAN_SECONDS, plan_slide, path, made)
+        key = f"{work.case.id}/preprocess/{work.case.version:03d}/made/{line.number:03d}"
+        stored = tools.objects.upload("identified", key, made, BYTES)
+    finally:
+        made.unlink(missing_ok=True)
+    return PlannedSlide(
+        made=stored,
+        parts=tuple(PlannedPart(made=p.made, offset=p.offset, length=p.length) for p in laid.parts),
+        sha256=laid.sha256,
+        removed_values=laid.removed_values,
+    )
 
 
 def use_of(judged: Sequence[JudgedSlide]) -> tuple[StationUse, ...]:

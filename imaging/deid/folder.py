@@ -26,6 +26,7 @@ from imaging.ocr import Engine
 from imaging.slides import deid as slide_deid
 from imaging.slides.formats import recognise
 from imaging.slides.plan import write
+from imaging.slides.written import require_no_text
 
 Verdict = Literal["clean", "withheld", "left-out"]
 
@@ -166,6 +167,7 @@ def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
     plan = slide_deid.plan_slide(file)
     write(plan, file, part)
     slide_deid.check_written(part, identity_values=(*plan.removed_values, *run.known.values()))
+    require_no_text(part, identity_values=run.known.values())
     digest = hashlib.sha256()
     with part.open("rb") as stream:
         while piece := stream.read(1 << 20):

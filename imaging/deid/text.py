@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable
 from datetime import date
 
+from imaging.deid import undeclared
 from imaging.deid.known import KnownIdentity
 from imaging.deid.written import pattern_of
 
@@ -126,6 +127,8 @@ def spans(text: str, known: KnownIdentity, *, strong: bool = False) -> list[tupl
     for what, pattern, is_one in PATTERNS:
         if not strong or what in STRONG:
             found += [(m.start(), m.end(), what) for m in pattern.finditer(plain) if is_one(m[0])]
+    if not strong:
+        found += undeclared.spans(plain, known)
     return sorted(found)
 
 

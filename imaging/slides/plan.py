@@ -11,11 +11,11 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cases.ports import Segment
 from imaging.slides.picture import Picture, ranges_of
 from imaging.slides.source import FileSource, Source, windows
 from imaging.slides.tiff import Tiff, damaged
@@ -26,6 +26,20 @@ SHORTEST_RANGE = 6 << 20
 LARGEST_TAIL_PAYLOAD = 48 << 20
 MAX_PADDING = 4096
 HEAD_BYTES = 16
+LEAST_PART = 5 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A part of a planned slide: `length` bytes at `offset` of the source, or the literal `payload`."""
+
+    offset: int = 0
+    length: int = 0
+    payload: bytes | None = None
+
+    @property
+    def size(self) -> int:
+        return self.length if self.payload is None else len(self.payload)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +162,47 @@ def stream(plan: SlidePlan, source: Source) -> Iterator[bytes]:
             yield from windows(source, segment.offset, segment.length)
         else:
             yield segment.payload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """`length` bytes at `offset` of the source, or of the file that holds the bytes `made` anew."""
+
+    made: bool
+    offset: int
+    length: int
+
+
+def lay_out(plan: SlidePlan, source: Source, made: BinaryIO) -> tuple[Part, ...]:
+    """The plan as parts that a store can put together: each but the last of at least LEAST_PART.
+
+    Bytes made anew are written to `made`, and with them those of the source that make a short part long enough.
+    """
+    parts: list[Part] = []
+    for segment in plan.segments:
+        if segment.payload is not None:
+            _grow(parts, made, segment.payload)
+            continue
+        offset, length = segment.offset, segment.length
+        if parts and parts[-1].length < LEAST_PART:
+            taken = min(length, LEAST_PART - parts[-1].length)
+            if length - taken < LEAST_PART:
+                taken = length
+            _grow(parts, made, source.read(offset, taken))
+            offset, length = offset + taken, length - taken
+        if length:
+            parts.append(Part(made=False, offset=offset, length=length))
+    return tuple(parts)
+
+
+def _grow(parts: list[Part], made: BinaryIO, content: bytes) -> None:
+    at = made.tell()
+    made.write(content)
+    if parts and parts[-1].made:
+        last = parts.pop()
+        parts.append(Part(made=True, offset=last.offset, length=last.length + len(content)))
+    else:
+        parts.append(Part(made=True, offset=at, length=len(content)))
 
 
 def digest(plan: SlidePlan, source: Source) -> str:

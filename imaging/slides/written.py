@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import openslide
+from PIL import Image
 
 from cases.errors import Quarantine
 from imaging.slides import look
@@ -21,17 +22,25 @@ CERTAIN = 0.9
 
 
 def require_no_text(path: Path, *, identity_values: tuple[str, ...] = ()) -> None:
-    """Look for writing in the picture that would leave, at the size of a preview.
+    """Look for writing in the picture of a slide that would leave, at the size of a preview.
 
     :raises Quarantine: `pixels-doubtful` if writing shows; `file-damaged`.
     """
     try:
         with openslide.OpenSlide(path) as slide:
-            picture = np.asarray(look.overview(slide))
+            picture = look.overview(slide)
     except (openslide.OpenSlideError, OSError, ValueError) as error:
         raise Quarantine("file-damaged", "the slide cannot be opened or decoded") from error
+    require_no_text_in(picture, identity_values=identity_values)
+
+
+def require_no_text_in(picture: Image.Image, *, identity_values: tuple[str, ...] = ()) -> None:
+    """The same over the preview that was made of the slide.
+
+    :raises Quarantine: `pixels-doubtful` if writing shows.
+    """
     known = {_squeezed(v) for v in identity_values if len(_squeezed(v)) >= 2}
-    for line in text_lines(picture):
+    for line in text_lines(np.asarray(picture)):
         text = _squeezed(line.text)
         if any(value in text for value in known):
             raise Quarantine("pixels-doubtful", "a known identity is written on the slide")

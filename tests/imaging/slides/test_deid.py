@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from PIL import Image
 
 from cases.errors import Quarantine
 from imaging.slides import deid
-from imaging.slides.plan import SlidePlan, digest, is_composable, write
+from imaging.slides.plan import LEAST_PART, SlidePlan, digest, is_composable, lay_out, write
 from imaging.slides.planned import PlannedSource
 from imaging.slides.second_pass import forms
 from imaging.slides.source import FileSource
@@ -143,6 +144,19 @@ def test_a_long_slide_stays_ranges_that_a_store_can_compose(long: Path) -> None:
     assert len(ranges) == 1
     assert ranges[0].length > 0.8 * long.stat().st_size
     assert plan.own_bytes < 0.2 * long.stat().st_size
+
+
+@pytest.mark.parametrize("which", ["made", "long"])
+def test_a_plan_is_laid_out_in_parts_that_a_store_accepts(which: str, request: pytest.FixtureRequest) -> None:
+    slide: Path = request.getfixturevalue(which)
+    plan, made = deid.plan_slide(slide), io.BytesIO()
+
+    with FileSource(slide) as source:
+        parts = lay_out(plan, source, made)
+        content = {True: made.getvalue(), False: slide.read_bytes()}
+        together = b"".join(content[p.made][p.offset : p.offset + p.length] for p in parts)
+        assert hashlib.sha256(together).hexdigest() == digest(plan, source)
+    assert all(p.length >= LEAST_PART for p in parts[:-1])
 
 
 def test_what_was_removed_is_named_without_its_values(made: Path) -> None:

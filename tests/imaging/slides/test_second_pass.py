@@ -15,10 +15,9 @@ import tifffile
 from PIL import Image, ImageDraw
 
 from cases.errors import Quarantine
-from cases.ports import Segment
 from imaging.slides import aperio, deid, generic_tiff, writing
 from imaging.slides.picture import read_picture
-from imaging.slides.plan import SlidePlan, write
+from imaging.slides.plan import Segment, SlidePlan, write
 from imaging.slides.second_pass import check_slide
 from imaging.slides.source import BytesSource
 from imaging.slides.written import require_no_text

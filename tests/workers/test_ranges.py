@@ -1,0 +1,73 @@
+"""What will be composed, read before it is there."""
+
+import hashlib
+import random
+
+import pytest
+
+from cases.documents import StoredObject
+from cases.errors import Quarantine
+from cases.ports import Range
+from workers.ranges import BLOCK, RangesSource
+
+
+class Kept:
+    """Objects in memory that count what is read of them."""
+
+    def __init__(self, **contents):
+        self.contents = contents
+        self.bytes_read = 0
+
+    def read(self, stored, offset=0, length=None):
+        self.bytes_read += length
+        return self.contents[stored.key][offset : offset + length]
+
+
+def stored(key, content):
+    return StoredObject(
+        zone="identified", key=key, size=len(content), sha256=hashlib.sha256(content).hexdigest()
+    )
+
+
+@pytest.fixture
+def kept():
+    return Kept(a=random.Random(1).randbytes(5 * BLOCK + 77), b=random.Random(2).randbytes(3 * BLOCK + 5))
+
+
+@pytest.fixture
+def source(kept):
+    a, b = (stored(key, kept.contents[key]) for key in "ab")
+    return RangesSource(
+        kept,
+        [
+            Range(stored=b, offset=7, length=100),
+            Range(stored=a, offset=1000, length=4 * BLOCK),
+            Range(stored=b, offset=BLOCK, length=2 * BLOCK),
+        ],
+    )
+
+
+def whole(kept):
+    a, b = kept.contents["a"], kept.contents["b"]
+    return b[7:107] + a[1000 : 1000 + 4 * BLOCK] + b[BLOCK : 3 * BLOCK]
+
+
+def test_it_reads_as_what_the_ranges_make_together(kept, source):
+    expected, chance = whole(kept), random.Random(3)
+    assert source.size == len(expected)
+    assert source.read(0, source.size) == expected
+    for _ in range(300):
+        at = chance.randrange(source.size)
+        length = chance.randrange(1, min(2 * BLOCK, source.size - at) + 1)
+        assert source.read(at, length) == expected[at : at + length]
+
+
+def test_neighbouring_small_reads_go_to_the_store_once(kept, source):
+    for at in range(100, 100 + BLOCK, 512):
+        source.read(at, 512)
+    assert kept.bytes_read == BLOCK
+
+
+def test_what_is_beyond_the_end_is_refused(source):
+    with pytest.raises(Quarantine):
+        source.read(source.size - 1, 2)
