@@ -62,6 +62,13 @@ def tables() -> str:
     return "\n".join((_states(), _milestones(), _legs(), _reasons(), _permissions()))
 
 
+def deidentification() -> str:
+    """What happens to each attribute: one section for each table of `imaging.deid`."""
+    from imaging.deid import described
+
+    return "\n".join(f"### {title}\n\n{table(head, rows)}" for title, head, rows in described.tables())
+
+
 def pages() -> dict[Path, str]:
     """Every generated page with the text that it must have; prose around generated parts is kept as it is."""
     from gateway import reference as of_gateway
@@ -73,6 +80,7 @@ def pages() -> dict[Path, str]:
         DOCS / "api.md": _between(DOCS / "api.md", of_gateway.api()),
         DOCS / "order.schema.json": order_schema(),
         DOCS / "network.md": _between(DOCS / "network.md", network_keys()),
+        DOCS / "deidentification.md": _between(DOCS / "deidentification.md", deidentification()),
         DOCS / "tables.md": _between(DOCS / "tables.md", tables()),
     }
 

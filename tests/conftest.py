@@ -37,6 +37,7 @@ COMPONENTS = {
     "Chromium": CHROMIUM,
     "poppler-utils": Path("/usr/bin/pdftotext"),
     "iproute2": Path("/usr/sbin/ip"),
+    "dicom3tools": Path("/usr/bin/dciodvfy"),
 }
 
 
@@ -201,6 +202,13 @@ def pdftotext() -> Path:
     """The program of poppler that reads a PDF's text."""
     require("poppler-utils")
     return COMPONENTS["poppler-utils"]
+
+
+@pytest.fixture(scope="session")
+def dciodvfy() -> Path:
+    """The program of dicom3tools that holds a file against its IOD."""
+    require("dicom3tools")
+    return COMPONENTS["dicom3tools"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import itertools
 import mmap
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom import dcmread
@@ -19,15 +19,16 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from cases.errors import Quarantine
 from cases.ports import PatientKey
-from imaging.deid import objects, part10, pixels, profiles, reading
+from imaging.deid import graphics, objects, part10, pixels, profiles, reading
 from imaging.deid.elements import Damaged, DataSet, Element, Encoding, Reader, Value, Writer
 from imaging.deid.known import KnownIdentity, from_data_set
-from imaging.deid.profiles import Action, Profile
+from imaging.deid.profiles import PIXELS_CODE, Action, Profile
 from imaging.deid.rules import Execution, insert, value_of
 from imaging.ocr import Engine
 
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 _REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
+_CHARSET, _INSTITUTION = 0x00080005, (0x00080080, 0x00080081, 0x00081040)
 _CODE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 
 
@@ -73,7 +74,10 @@ def deidentify_file(
     _complete_uids(elements, head)
     known = known.union(from_data_set(elements))
     looked = pixels.treat(source, elements, head, kind, known, engine)
-    counts = transform(elements, key, known, chosen)
+    overlays: frozenset[int] = frozenset()
+    if "clean-graphics" in chosen.options:
+        overlays = graphics.overlays_without_text(elements, engine, big=head.encoding.big)
+    counts = transform(elements, key, known, chosen, overlays=overlays, looked_at=True)
     sop_class = value_of(elements, _SOP_CLASS)
     begin = part10.written_head(sop_class, value_of(elements, _SOP_INSTANCE), looked.transfer_syntax)
     try:
@@ -113,22 +117,42 @@ def deidentify_dataset(
     return dcmread(io.BytesIO(part10.written_head(*sop, ExplicitVRLittleEndian) + body))
 
 
-def transform(elements: DataSet, key: PatientKey, known: KnownIdentity, profile: Profile) -> Counter[str]:
+def transform(
+    elements: DataSet,
+    key: PatientKey,
+    known: KnownIdentity,
+    profile: Profile,
+    *,
+    overlays: frozenset[int] = frozenset(),
+    looked_at: bool = False,
+) -> Counter[str]:
     """Treats a data set in place by the profile, says in it what was done, and counts the actions.
 
+    :param overlays: the groups 60xx that hold no text and stay.
+    :param looked_at: whether its pixels were; if not, the output does not say that they were cleaned.
     :raises Quarantine: `reading-loss`.
     """
     before = reading.needed(elements)
-    execution = Execution(key=key, known=known, profile=profile)
+    execution = Execution(
+        key=key, known=_removable(known, elements, profile), profile=profile, overlays=overlays
+    )
     execution.run(elements)
-    for element in _statement(profile):
+    for element in _statement(profile, looked_at=looked_at):
         insert(elements, element)
     if profile.rules.get(0x00101010) is Action.AGE:
         reading.require(before, reading.needed(elements), age=execution.age)
     return execution.counts
 
 
-def _statement(profile: Profile) -> tuple[Element, ...]:
+def _removable(known: KnownIdentity, elements: DataSet, profile: Profile) -> KnownIdentity:
+    """What is known, without the institution where the profile keeps it."""
+    if "retain-institution-identity" not in profile.options:
+        return known
+    own = from_data_set([e for e in elements if e.tag in (_CHARSET, *_INSTITUTION)])
+    return replace(known, places=(), addresses=tuple(a for a in known.addresses if a not in own.addresses))
+
+
+def _statement(profile: Profile, *, looked_at: bool) -> tuple[Element, ...]:
     """What the output says of itself (PS3.15 E.1.1, PS3.3 C.7.1.1)."""
     codes = [
         [
@@ -137,12 +161,13 @@ def _statement(profile: Profile) -> tuple[Element, ...]:
             Element(_MEANING, "LO", meaning.encode("ascii")),
         ]
         for code, meaning in profile.codes
+        if looked_at or code != PIXELS_CODE
     ]
     return (
         Element(_REMOVED, "CS", b"YES"),
         Element(_METHOD, "LO", profile.method.encode("ascii")),
         Element(_METHOD_CODES, "SQ", b"", codes),
-        Element(_TEMPORAL, "CS", b"MODIFIED" if profile.shifts else b"REMOVED"),
+        Element(_TEMPORAL, "CS", profile.dates.encode("ascii")),
     )
 
 

@@ -8,12 +8,14 @@ from pathlib import Path
 from pydicom.uid import UID_dictionary
 
 from cases.errors import Quarantine, TeledxError
+from imaging.deid import content
 from imaging.deid.elements import DataSet, Element
 from imaging.deid.rules import value_of
 from imaging.slides import dicom_wsi
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY = "1.2.840.10008.1.3.10"
+_REPORTS = f"{_STORAGE}88."
 WHOLE_SLIDE = f"{_STORAGE}77.1.6"
 
 # Structured reports made by machines: numbers and codes are the content, their texts may go.
@@ -23,7 +25,7 @@ _MACHINE_REPORTS = tuple(f"{_STORAGE}88.{n}" for n in ("67", "68", "73", "76", "
 _WITHHELD: tuple[tuple[str, str, str], ...] = (
     (_DIRECTORY, "format-unknown", "a DICOMDIR names patients and places: make a new one from what came out"),
     (f"{_STORAGE}104.", "pixels-doubtful", "an encapsulated document cannot be looked into"),
-    (f"{_STORAGE}88.", "reading-loss", "a structured report's text cannot be kept without a person's look"),
+    (_REPORTS, "reading-loss", "a structured report's text cannot be kept without a person's look"),
 )
 
 # Images that may show text: SOP class or its prefix.
@@ -61,7 +63,7 @@ def judge(elements: DataSet) -> Kind:
     types = tuple(t.strip() for t in value_of(elements, _IMAGE_TYPE).upper().split("\\"))
     if sop_class not in _MACHINE_REPORTS:
         for prefix, code, why in _WITHHELD:
-            if sop_class.startswith(prefix):
+            if sop_class.startswith(prefix) and (prefix != _REPORTS or content.is_narrative(elements)):
                 raise Quarantine(code, why)
     if not sop_class.startswith(_STORAGE) or sop_class not in UID_dictionary:
         raise Quarantine("format-unknown", "the SOP class is none of the standard's for storage")

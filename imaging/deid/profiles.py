@@ -1,7 +1,7 @@
 """Which action falls on which attribute: PS3.15 Table E.1-1 and the network's own choices, as tables.
 
-The table is `table_e1_1.json`. A profile names the option columns that apply, and what the network does where
-the table leaves a choice. Code in `imaging.deid.dicom` executes; nothing here looks at a data set.
+The table is `table_e1_1.json`. A profile is `basic` or `network`, with options added by their columns' names:
+`basic+retain-uids`. Code in `imaging.deid.rules` executes; nothing here looks at a data set.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import enum
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from typing import Any
 
@@ -23,11 +23,13 @@ class Action(enum.Enum):
     DUMMY = "D"
     UID = "U"
     KEEP = "K"
+    ALONE = "K, not even read"
     CLEAN = "C"
     SHIFT = "C, dates: moved by the patient's whole days"
     PSEUDONYM = "the patient's pseudonym"
     TOKEN = "a keyed replacement identifier of its role"  # noqa: S105
     AGE = "the age computed before the birth date goes"
+    GRAPHICS = "drawn shapes stay, text among them goes"
     DESCEND = "the sequence stays, its attributes are treated by this same table"
 
 
@@ -38,11 +40,66 @@ _BASIC: Mapping[str, Action] = {
     "X/D": Action.DUMMY, "Z/D": Action.DUMMY, "X/Z/D": Action.DUMMY, "X/Z/U*": Action.DESCEND,
 }  # fmt: skip
 
-# column of the table | what its C means here (its K always means keep)
-_OPTIONS: Mapping[str, Action] = {
-    "retain-patient-characteristics": Action.CLEAN,
-    "retain-longitudinal-modified-dates": Action.SHIFT,
-    "clean-descriptors": Action.CLEAN,
+
+@dataclass(frozen=True, kw_only=True)
+class Option:
+    """An option of PS3.15 E.3: a column of the table, and its code and meaning in PS3.16 CID 7050 for (0012,0064).
+
+    `c` is what the column's C means here (its K always means keep). An option without one has rules that are no
+    rows of attributes: `imaging.deid.private`, `imaging.deid.pixels`.
+    """
+
+    column: str
+    code: str
+    meaning: str
+    c: Action | None = None
+
+
+# In the order in which they win: a later one over an earlier. Moved dates come last, for one date that is kept
+# beside a moved one tells by how many days.
+_MODIFIED, _FULL = "retain-longitudinal-modified-dates", "retain-longitudinal-full-dates"
+OPTIONS: tuple[Option, ...] = (
+    Option(column="clean-pixel-data", code="113101", meaning="Clean Pixel Data Option"),
+    Option(column="clean-graphics", code="113103", meaning="Clean Graphics Option", c=Action.GRAPHICS),
+    Option(
+        column="clean-structured-content",
+        code="113104",
+        meaning="Clean Structured Content Option",
+        c=Action.DESCEND,
+    ),
+    Option(column="clean-descriptors", code="113105", meaning="Clean Descriptors Option", c=Action.CLEAN),
+    Option(
+        column="retain-patient-characteristics",
+        code="113108",
+        meaning="Retain Patient Characteristics Option",
+        c=Action.CLEAN,
+    ),
+    Option(
+        column="retain-device-identity",
+        code="113109",
+        meaning="Retain Device Identity Option",
+        c=Action.CLEAN,
+    ),
+    Option(column="retain-institution-identity", code="113112", meaning="Retain Institution Identity Option"),
+    Option(column="retain-uids", code="113110", meaning="Retain UIDs Option"),
+    Option(column="retain-safe-private", code="113111", meaning="Retain Safe Private Option"),
+    Option(
+        column=_FULL,
+        code="113106",
+        meaning="Retain Longitudinal Temporal Information Full Dates Option",
+    ),
+    Option(
+        column=_MODIFIED,
+        code="113107",
+        meaning="Retain Longitudinal Temporal Information Modified Dates Option",
+        c=Action.SHIFT,
+    ),
+)
+_COLUMNS = tuple(option.column for option in OPTIONS)
+_BASIC_CODE = ("113100", "Basic Application Confidentiality Profile")
+PIXELS_CODE = "113101"
+REFUSED = {
+    "clean-recognizable-visual-features": "no face is taken out of a picture here: a reading needs it",
 }
 
 # What the network does beyond, or within the choice of, the table.
@@ -54,15 +111,6 @@ _NETWORK: tuple[tuple[int, Action, str, str], ...] = (
     (0x00101010, Action.AGE, "", "kept; computed where it is absent and the birth date is known"),
     (0x00400512, Action.TOKEN, "container", "D: which slide is which"),
     (0x00400551, Action.TOKEN, "specimen", "D: which slides belong to one specimen"),
-    (0x00400610, Action.DESCEND, "", "the stain is read here; identifiers inside are replaced"),
-    (0x0040A730, Action.DESCEND, "", "kept for machine-made content (dose); its texts become dummies"),
-    (0x0040A160, Action.DUMMY, "", "text inside structured content is never passed on"),
-    (
-        0x00400555,
-        Action.DESCEND,
-        "",
-        "acquisition context: codes and numbers stay, text inside becomes a dummy",
-    ),
 )
 
 # Attributes of the table's spirit that the table does not list.
@@ -101,6 +149,8 @@ _BEYOND: tuple[tuple[int, Action, str], ...] = (
     (0x0040E001, Action.REMOVE, "identifies an HL7 document"),
     (0x0040E010, Action.REMOVE, "an address that holds UIDs and hosts"),
     (0x0040A067, Action.REMOVE, "a person's name"),
+    (0x0040A160, Action.DUMMY, "text in content items (PS3.3 C.17.3)"),
+    (0x00700006, Action.DUMMY, "text in drawings (PS3.3 C.10.5)"),
     (0x00404073, Action.REMOVE, "an address that holds UIDs and hosts"),
     (0x00080300, Action.REMOVE, "describes private attributes, which are gone"),
     (0x00081190, Action.REMOVE, "an address that holds UIDs and hosts"),
@@ -137,42 +187,54 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """A named choice of columns: `rules` by tag, and by the high byte of the group for 50xx and 60xx."""
+    """A named choice of columns. `rules` by tag; `options` are the columns; `basic` is the basic column by tag."""
 
     name: str
     method: str
     codes: tuple[tuple[str, str], ...]
+    options: frozenset[str]
     rules: Mapping[int, Action] = field(repr=False)
     roles: Mapping[int, str] = field(repr=False)
     basic: Mapping[int, str] = field(repr=False)
-    shifts: bool
-    cleans: bool
+
+    @property
+    def dates(self) -> str:
+        """What became of dates, as (0028,0303) says it."""
+        if _MODIFIED in self.options:
+            return "MODIFIED"
+        return "UNMODIFIED" if _FULL in self.options else "REMOVED"
+
+    def default(self, vr: str) -> Action:
+        """What happens to an attribute that no table names."""
+        if vr == "UI" and "retain-uids" in self.options:
+            return Action.KEEP
+        action = DEFAULTS.get(vr, Action.KEEP)
+        if action is Action.SHIFT and self.dates != "MODIFIED":
+            return Action.KEEP if self.dates == "UNMODIFIED" else Action.EMPTY
+        return action
 
     def without(self, tag: int) -> Profile:
         """The same profile with the rule for `tag` switched off: to show that the second pass notices."""
-        rules = {**self.rules, tag: Action.KEEP}
-        return Profile(**{**self.__dict__, "rules": rules})
+        off = Action.KEEP if self.rules[tag] in (Action.KEEP, Action.CLEAN) else Action.ALONE
+        return replace(self, rules={**self.rules, tag: off})
 
 
-# (0012,0064): codes of PS3.16 CID 7050
-_CODES: Mapping[str, tuple[str, str]] = {
-    "basic": ("113100", "Basic Application Confidentiality Profile"),
-    "clean-descriptors": ("113105", "Clean Descriptors Option"),
-    "retain-longitudinal-modified-dates": (
-        "113107",
-        "Retain Longitudinal Temporal Information Modified Dates Option",
-    ),
-    "retain-patient-characteristics": ("113108", "Retain Patient Characteristics Option"),
-}
-
-# name | option columns, later ones win | the network's own choices apply
-_PROFILES: Mapping[str, tuple[tuple[str, ...], bool]] = {
+# name | options | the network's own choices apply
+_BASES: Mapping[str, tuple[tuple[str, ...], bool]] = {
     "basic": ((), False),
     "network": (
-        ("clean-descriptors", "retain-longitudinal-modified-dates", "retain-patient-characteristics"),
+        (
+            "clean-pixel-data", "clean-graphics", "clean-structured-content", "clean-descriptors",
+            "retain-patient-characteristics", "retain-safe-private", _MODIFIED,
+        ),
         True,
     ),
-}
+}  # fmt: skip
+
+
+def beyond() -> tuple[tuple[int, Action, str], ...]:
+    """Attributes that the table does not name, with why: tag, action, reason."""
+    return _BEYOND
 
 
 @functools.cache
@@ -184,36 +246,58 @@ def table() -> tuple[Row, ...]:
     return tuple(Row(tag=t, name=n, standard_iod=s, actions=a) for t, n, s, a in raw["rows"])
 
 
-def resolve(row: Row, options: tuple[str, ...]) -> Action:
+def resolve(row: Row, options: frozenset[str]) -> Action:
     """The action on one row under the given option columns."""
     action = _BASIC[row.actions["basic"]]
-    for option in options:
-        code = row.actions.get(option)
-        if code is not None:
-            action = Action.KEEP if code == "K" else _OPTIONS[option]
+    for option in OPTIONS:
+        code = row.actions.get(option.column) if option.column in options else None
+        if code == "K":
+            action = Action.KEEP
+        elif code is not None and option.c is not None:
+            action = option.c
     return action
+
+
+def parsed(name: str) -> tuple[str, frozenset[str]]:
+    """The base and all the options of `basic+retain-uids`.
+
+    :raises ValueError: if a part is unknown, refused, or contradicts another; says which.
+    """
+    base, *added = name.split("+")
+    if base not in _BASES:
+        raise ValueError(f"no profile is called '{base}': there are {' and '.join(_BASES)}")
+    for option in added:
+        if option in REFUSED:
+            raise ValueError(f"the option '{option}' is refused: {REFUSED[option]}")
+        if option not in _COLUMNS:
+            raise ValueError(f"no option is called '{option}': there are {', '.join(_COLUMNS)}")
+    options = frozenset((*_BASES[base][0], *added))
+    if {_MODIFIED, _FULL} <= options:
+        raise ValueError("dates are either kept or moved: choose one of the two options")
+    return base, options
 
 
 @functools.cache
 def profile(name: str) -> Profile:
-    """The profile of that name.
+    """The profile of that name, with the options that it adds.
 
-    :raises KeyError: if there is none.
+    :raises ValueError: if there is none.
     """
-    options, own = _PROFILES[name]
-    rules = {int(r.tag, 16): resolve(r, options) for r in table() if "x" not in r.tag and r.tag != "private"}
+    base, options = parsed(name)
+    rows = [r for r in table() if len(r.tag) == 8 and "x" not in r.tag]
+    rules = {int(r.tag, 16): resolve(r, options) for r in rows}
     rules.update({tag: action for tag, action, _ in _BEYOND})
     roles: dict[int, str] = {}
-    if own:
+    if _BASES[base][1]:
         rules.update({tag: action for tag, action, _, _ in _NETWORK})
         roles = {tag: role for tag, _, role, _ in _NETWORK if role}
+    codes = [_BASIC_CODE, *((o.code, o.meaning) for o in OPTIONS if o.column in options)]
     return Profile(
         name=name,
-        method=f"PS3.15 2024e, profile {name}",
-        codes=tuple(_CODES[column] for column in ("basic", *sorted(options))),
+        method=f"PS3.15 2024e, profile {base}",
+        codes=tuple(sorted(codes)),
+        options=options,
         rules=rules,
         roles=roles,
-        basic={int(r.tag, 16): r.actions["basic"] for r in table() if len(r.tag) == 8 and "x" not in r.tag},
-        shifts="retain-longitudinal-modified-dates" in options,
-        cleans="clean-descriptors" in options,
+        basic={int(r.tag, 16): r.actions["basic"] for r in rows},
     )

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
 from pydicom.uid import UID_dictionary
 
 from cases.ports import PatientKey
-from imaging.deid import keys
+from imaging.deid import content, graphics, keys, private
 from imaging.deid.dates import AGE, TIME, age_at, read_date, shifted_date, shifted_datetime
 from imaging.deid.elements import DataSet, Element, dictionary_vr
 from imaging.deid.known import KnownIdentity, declared_charset
-from imaging.deid.profiles import CLASS_UIDS, DEFAULTS, Action, Profile
+from imaging.deid.profiles import CLASS_UIDS, Action, Profile
 from imaging.deid.text import clean
 from imaging.dicom import charsets
 
@@ -23,10 +23,13 @@ REMOVED = "REMOVED"
 _TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _MULTI = frozenset({"LO", "PN", "SH", "UC"})
 _LATIN_TEXTS = frozenset({"AE", "CS"})
+_OPAQUE = frozenset({"OB", "OW", "UN"})
 _CODES = frozenset({0x00080100, 0x00080102, 0x00080103, 0x00080119, 0x00080120})
 _FORMS = {
     "AS": AGE,
     "TM": TIME,
+    "DA": re.compile(r"\d{8}|\d{4}\.\d{2}\.\d{2}"),
+    "DT": re.compile(r"\d{4}(?:\d{2}){0,5}(?:\.\d{1,6})?(?:[+-]\d{4})?"),
     "DS": re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,3})?"),
     "IS": re.compile(r"[+-]?\d{1,12}"),
 }
@@ -46,20 +49,29 @@ _AGE, _BIRTH, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
 
 @dataclass(slots=True)
 class _Place:
-    """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole."""
+    """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole.
+
+    `safe`: the level's private attributes that are kept, with their VRs; `concept`: what its content item is about.
+    """
 
     declared: tuple[str, ...]
     dummies: bool = False
     root: bool = False
+    safe: Mapping[int, str] = field(default_factory=dict)
+    concept: str = ""
 
 
 @dataclass
 class Execution:
-    """One profile at work on one data set, in place. `counts` says how often each action fell."""
+    """One profile at work on one data set, in place. `counts` says how often each action fell.
+
+    `overlays`: the groups 60xx of the root that were looked at and may stay.
+    """
 
     key: PatientKey
     known: KnownIdentity
     profile: Profile
+    overlays: frozenset[int] = frozenset()
     counts: Counter[str] = field(default_factory=Counter)
     unicode: bool = False
     age: str | None = None
@@ -71,22 +83,39 @@ class Execution:
         while stack:
             elements, place = stack.pop()
             place.declared = declared_charset(elements) or place.declared
-            elements[:] = [kept for e in elements if (kept := self._treat(e, place, stack)) is not None]
+            self._look_around(elements, place)
+            kept = [kept for e in elements if (kept := self._treat(e, place, stack)) is not None]
+            elements[:] = private.without_ownerless_creators(kept) if place.safe else kept
         self._insert_age(root)
         if self.unicode:
             insert(root, Element(_CHARSET, "CS", b"ISO_IR 192"))
+
+    def _look_around(self, elements: DataSet, place: _Place) -> None:
+        """What a level says of its own elements: whose private attributes are safe, and what its text is about."""
+        options = self.profile.options
+        if "retain-safe-private" in options and not place.dummies:
+            place.safe = private.safe(elements)
+        if "clean-structured-content" in options and not place.root:
+            place.concept = content.concept_of(elements)
 
     def _treat(self, element: Element, place: _Place, stack: list[tuple[DataSet, _Place]]) -> Element | None:
         tag = element.tag
         action = self._action(element, place)
         self.counts[action.name.lower()] += 1
+        if action is Action.GRAPHICS:
+            element.items = graphics.without_text(element.items or [])
+            if not element.items:
+                return None
+        if tag == content.CONTENT and action is Action.DESCEND:
+            kept = "retain-patient-characteristics" in self.profile.options
+            element.items = content.without_subject(element.items or [], retains_characteristics=kept)
         if element.items is not None and action not in (Action.REMOVE, Action.EMPTY):
             dummies = place.dummies or action is Action.DUMMY
             stack.extend((item, _Place(place.declared, dummies)) for item in element.items)
             return element
         if action is not Action.REMOVE and not len(element.value) and element.items is None:
             return element
-        if element.vr == "UN" and element.items is None:
+        if element.vr == "UN" and element.items is None and not element.private:
             element.vr = dictionary_vr(tag) if dictionary_vr(tag) != "SQ" else "UN"
         return _EXECUTE[action](self, element, place)
 
@@ -94,9 +123,15 @@ class Execution:
         """The rule for an element: its own, its group's, or that of its value representation."""
         tag, vr = element.tag, element.vr
         group = tag >> 16
-        if group & 1 or group < 8 or group >> 8 in (0x50, 0x60) or tag & 0xFFFF == 0 or tag in _NEVER:
+        if group & 1:
+            return self._private(element, place)
+        if group >> 8 == 0x60 and place.root and group in self.overlays:
+            return Action.KEEP if tag & 0xFFFF in graphics.OVERLAY_PARTS else Action.REMOVE
+        if group < 8 or group >> 8 in (0x50, 0x60) or tag & 0xFFFF == 0 or tag in _NEVER:
             return Action.REMOVE
         rule = self.profile.rules.get(tag)
+        if group == 0x40 and "clean-structured-content" in self.profile.options:
+            rule = content.action(tag, place.concept) or rule
         if rule is not None and (rule is not Action.DESCEND or element.items is not None):
             return self._in_dummy(rule) if place.dummies else rule
         known = dictionary_vr(tag)
@@ -105,10 +140,15 @@ class Execution:
         vr = known if vr == "UN" else vr
         if tag in CLASS_UIDS:
             return Action.KEEP
-        action = DEFAULTS.get(vr, Action.KEEP)
-        if action is Action.SHIFT and not self.profile.shifts:
-            action = Action.EMPTY
+        action = self.profile.default(vr)
         return self._in_dummy(action, vr) if place.dummies else action
+
+    def _private(self, element: Element, place: _Place) -> Action:
+        vr = place.safe.get(element.tag)
+        if vr is None or vr == private.CREATOR:
+            return Action.ALONE if vr else Action.REMOVE
+        element.vr = vr
+        return private.action(vr, keeps_uids="retain-uids" in self.profile.options)
 
     @staticmethod
     def _in_dummy(action: Action, vr: str = "") -> Action:
@@ -142,8 +182,13 @@ class Execution:
         return element
 
     def _keep(self, element: Element, place: _Place) -> Element | None:
-        """Kept: but text is written in UTF-8, without what is known; a number or a time must be one."""
+        """Kept: but text is written in UTF-8, without what is known; a number or a time must be one.
+
+        Opaque bytes that the table names are not kept: nobody can look into them.
+        """
         vr = element.vr
+        if vr in _OPAQUE and element.tag in self.profile.basic:
+            return self._fall_back(element, place)
         if vr in _TEXTS or vr in _LATIN_TEXTS:
             return self._kept_text(element, place, strong=True)
         if vr == "UI" and not _UIDS.fullmatch(bytes(element.value)):
@@ -153,6 +198,9 @@ class Execution:
             values = bytes(element.value).decode("latin-1").rstrip("\0").split("\\")
             if not all(form.fullmatch(v.strip(" ")) for v in values if v.strip(" ")):
                 return self._empty(element, place)
+        return element
+
+    def _alone(self, element: Element, place: _Place) -> Element | None:
         return element
 
     def _clean(self, element: Element, place: _Place) -> Element | None:
@@ -204,7 +252,7 @@ class Execution:
 
     def _fall_back(self, element: Element, place: _Place) -> Element | None:
         """What the basic column says, where an option cannot be carried out on this value."""
-        code = self.profile.basic.get(element.tag, "Z")
+        code = self.profile.basic.get(element.tag, "X" if element.private else "Z")
         return _EXECUTE[_FALLBACK.get(code, Action.DUMMY if code[-1] == "D" else Action.EMPTY)](
             self, element, place
         )
@@ -240,12 +288,14 @@ _EXECUTE: dict[Action, Callable[[Execution, Element, _Place], Element | None]] =
     Action.DUMMY: Execution._dummy,
     Action.UID: Execution._uid,
     Action.KEEP: Execution._keep,
+    Action.ALONE: Execution._alone,
     Action.CLEAN: Execution._clean,
     Action.SHIFT: Execution._shift,
     Action.PSEUDONYM: Execution._pseudonym,
     Action.TOKEN: Execution._token,
     Action.AGE: Execution._recorded_age,
     Action.DESCEND: Execution._keep,
+    Action.GRAPHICS: Execution._remove,
 }
 
 

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import bisect
 import functools
-import json
 import mmap
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from importlib import resources
 from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
 
 from cases.errors import Quarantine
+from imaging.deid import second_rules
 from imaging.deid.known import KnownIdentity
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
 from imaging.deid.second_search import compiled
@@ -40,15 +39,12 @@ _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_CONTENT = 0x0040A730
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
+_NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
+_INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
+_TERM = re.compile(rb"[A-Z0-9_ \\]*")
 _STANDARD_ROOT = b"1.2.840.10008."
-# profile | option columns of the table that apply
-_OPTIONS = {
-    "basic": (),
-    "network": ("retain-patient-characteristics", "retain-longitudinal-modified-dates", "clean-descriptors"),
-}
-# sequences that a profile keeps although the basic column empties them: their contents are judged one by one
-_KEPT_SEQUENCES = frozenset({0x00400610, 0x00400555, 0x0040A730})
 _PATTERNS = (
     re.compile(rb"(?<![0-9A-Za-z.])[1-9]\d{5}(?:19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01])\d{3}[\dXx](?![0-9A-Za-z.])"),
     re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
@@ -90,8 +86,8 @@ def findings(
     except Unreadable as unreadable:
         return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
     before = {(seen.path, seen.tag): original.content[seen.start : seen.end] for seen in original.elements}
-    judge = _Judge(original, result, before, shift_days, _rows(profile))
-    return (*judge.head(), *judge.attributes(), *_search(original, result, known))
+    judge = _Judge(original, result, before, shift_days, second_rules.columns(profile))
+    return (*judge.head(), *judge.attributes(), *_search(original, result, known, judge.columns))
 
 
 def _bytes_of(path: Path) -> memoryview:
@@ -99,18 +95,6 @@ def _bytes_of(path: Path) -> memoryview:
         if path.stat().st_size == 0:
             raise Unreadable("the file is empty")
         return memoryview(mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ))
-
-
-@functools.cache
-def _rows(profile: str) -> dict[int, tuple[str, frozenset[str]]]:
-    """By tag: the basic code, and what the profile's option columns say (`column code`)."""
-    raw = json.loads(resources.files("imaging.deid").joinpath("table_e1_1.json").read_text("utf-8"))
-    options = _OPTIONS[profile]
-    return {
-        int(tag, 16): (actions["basic"], frozenset(f"{c} {actions[c]}" for c in options if c in actions))
-        for tag, _, _, actions in raw["rows"]
-        if re.fullmatch(r"[0-9A-F]{8}", tag)
-    }
 
 
 @functools.cache
@@ -136,14 +120,27 @@ class _Judge:
     result: Body
     before: dict[tuple[tuple[int, ...], int], memoryview]
     shift_days: int
-    rows: dict[int, tuple[str, frozenset[str]]]
+    columns: frozenset[str]
+
+    @functools.cached_property
+    def rows(self) -> dict[int, tuple[str, frozenset[str]]]:
+        return second_rules.rows(self.columns)
+
+    @functools.cached_property
+    def private(self) -> dict[tuple[tuple[int, ...], int], bytes]:
+        return second_rules.safe_private(self.result) if "retain-safe-private" in self.columns else {}
+
+    @functools.cached_property
+    def concepts(self) -> dict[tuple[int, ...], str]:
+        return second_rules.concepts(self.result) if "clean-structured-content" in self.columns else {}
 
     def head(self) -> Iterator[Finding]:
         if not self.result.preamble_is_blank:
             yield Finding(where="the preamble", what="bytes")
         for tag in self.result.meta.keys() - _META_ALLOWED:
             yield Finding(where=_named(tag), what="a file meta attribute")
-        if self.result.meta.get(0x00020003, b"") == self.original.meta.get(0x00020003, b"-"):
+        kept = "retain-uids" in self.columns
+        if not kept and self.result.meta.get(0x00020003, b"") == self.original.meta.get(0x00020003, b"-"):
             yield Finding(where=_named(0x00020003), what="the true UID")
 
     def attributes(self) -> Iterator[Finding]:
@@ -151,6 +148,11 @@ class _Judge:
         for seen in self.result.elements:
             if (what := self._wrong(seen, uids)) is not None:
                 yield Finding(where=_named(seen.tag), what=what)
+        if "clean-graphics" in self.columns:
+            for tag in second_rules.texts_in_drawings(self.result):
+                yield Finding(where=_named(tag), what="text in a drawing")
+        if second_rules.names_the_subject(self.concepts.values(), self.columns):
+            yield Finding(where=_named(0x0040A730), what="an item that says who the subject is")
 
     @staticmethod
     def _vr(seen: Seen) -> bytes:
@@ -158,8 +160,11 @@ class _Judge:
 
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
         group = seen.tag >> 16
-        if group & 1:
+        private = self.private.get((seen.path, seen.tag))
+        if group & 1 and private is None:
             return "a private attribute"
+        if group >> 8 == 0x60 and "clean-graphics" in self.columns:
+            return second_rules.wrong_overlay(self.result, seen)
         if group >> 8 in (0x50, 0x60) or seen.tag == 0xFFFCFFFC or (group < 8):
             return "an attribute of a group that is removed"
         basic, options = self.rows.get(seen.tag, ("", frozenset()))
@@ -167,30 +172,43 @@ class _Judge:
             return "an attribute that the table removes"
         if seen.start == seen.end:
             return None
-        vr, value = (
-            self._vr(seen),
-            bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b"",
-        )
+        vr = private or self._vr(seen)
+        value = bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b""
         if vr == b"UI":
-            return self._wrong_uid(basic, value, uids)
+            if private and "retain-uids" not in self.columns:
+                basic = "U"
+            return self._wrong_uid(basic, options, value, uids)
         if vr in (b"DA", b"DT"):
-            if basic and not options:
-                return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
-            return self._wrong_date(seen, value)
+            return self._wrong_day(seen, basic, options, value)
         if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and seen.tag != 0x00100010:
             return "a person's name"
+        return self._wrong_text(seen, vr, basic, options, value)
+
+    def _wrong_text(
+        self, seen: Seen, vr: bytes, basic: str, options: frozenset[str], value: bytes
+    ) -> str | None:
         if vr in _TEXT and _has_pattern(value):
             return "a national ID, telephone number or mail address"
         if vr in _TEXT and any(o.endswith(" C") for o in options) and _WRITTEN_DATE.search(value):
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
-        if (
-            seen.tag == _TEXT_VALUE
-            or (basic and (binary or not options) and seen.tag not in _KEPT_SEQUENCES)
-            or self._under_dummy(seen)
-        ):
+        dummy = self._under_dummy(seen)
+        if seen.tag == _TEXT_VALUE and not dummy and second_rules.may_say(self.concepts.get(seen.path)):
+            return "a written date" if _WRITTEN_DATE.search(value) else None
+        if dummy and vr == b"CS" and not basic and _TERM.fullmatch(value.rstrip(b"\0")):
+            return None  # a term of structure: what kind of item, how it relates
+        if seen.tag in _NO_ROW_BUT_TEXT or (basic and (binary or not options)) or dummy:
             return self._not_replaced(seen, vr, value.strip(b" \0"))
         return None
+
+    def _wrong_day(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
+        if basic and not options:
+            return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
+        if "retain-longitudinal-modified-dates" in self.columns:
+            return self._wrong_date(seen, value, self.shift_days)
+        if options or "retain-longitudinal-full-dates" in self.columns:
+            return self._wrong_date(seen, value, 0)
+        return None if value.strip(b" \0") in _DUMMIES else "a date"
 
     def _not_replaced(self, seen: Seen, vr: bytes, value: bytes) -> str | None:
         """Of an attribute that the profile empties or replaces: text must be a dummy, a token or a pseudonym."""
@@ -206,11 +224,13 @@ class _Judge:
     def _under_dummy(self, seen: Seen) -> bool:
         for tag in seen.path[::2]:
             basic, options = self.rows.get(tag, ("", frozenset()))
-            if basic and not options and tag not in _KEPT_SEQUENCES and "U" not in basic:
+            if basic and not options and "U" not in basic:
                 return True
         return False
 
-    def _wrong_uid(self, basic: str, value: bytes, uids: set[bytes]) -> str | None:
+    def _wrong_uid(self, basic: str, options: frozenset[str], value: bytes, uids: set[bytes]) -> str | None:
+        if any(o.endswith(" K") for o in options):
+            return None
         for uid in value.rstrip(b" \0").split(b"\\"):
             if uid.startswith(_STANDARD_ROOT) and not ("U" in basic and uid in uids):
                 continue
@@ -218,7 +238,9 @@ class _Judge:
                 return "a true UID"
         return None
 
-    def _wrong_date(self, seen: Seen, value: bytes) -> str | None:
+    def _wrong_date(self, seen: Seen, value: bytes, days: int) -> str | None:
+        if _CONTENT in seen.path[::2]:
+            return self._wrong_content_date(seen, value, days)
         was = self.before.get((seen.path, seen.tag))
         if was is None or not was.tobytes().strip(b" \0"):
             return "a date that the source does not have"
@@ -226,9 +248,24 @@ class _Judge:
             now_day, then_day = _day(now), _day(then)
             if now_day is None or now.strip(b" \0")[:8] == b"19000101":
                 continue
-            if then_day is None or now_day != then_day + timedelta(days=self.shift_days):
+            if then_day is None or now_day != then_day + timedelta(days=days):
                 return "a date that is not moved by the patient's days"
         return None
+
+    def _wrong_content_date(self, seen: Seen, value: bytes, days: int) -> str | None:
+        """Content items may be gone, so that those after them count differently: any of the source's will do."""
+        moved = [
+            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := _day(v))
+        ]
+        there = {
+            _day(then)
+            for (_, tag), was in self.before.items()
+            if tag == seen.tag
+            for then in was.tobytes().split(b"\\")
+        }
+        if value.strip(b" \0") in _DUMMIES or there.issuperset(moved):
+            return None
+        return "a date that is not moved by the patient's days"
 
 
 def _values(body: Body, seen: Seen) -> list[bytes]:
@@ -264,8 +301,11 @@ def _check_digit(number: bytes) -> bool:
 # --- identity anywhere in the bytes
 
 
-def _search(original: Body, result: Body, known: KnownIdentity) -> Iterator[Finding]:
-    names, numbers, days = _identity_of(original)
+def _search(original: Body, result: Body, known: KnownIdentity, columns: frozenset[str]) -> Iterator[Finding]:
+    keeps_institution = "retain-institution-identity" in columns
+    names, numbers, days = _identity_of(original, _NUMBERS - (_INSTITUTION if keeps_institution else set()))
+    if keeps_institution:
+        known = replace(known, places=())
     search = compiled(
         tuple(sorted({*names, *known.names, *known.people})),
         tuple(sorted({*numbers, *known.identifiers, *known.phones, *known.addresses, *known.places})),
@@ -287,7 +327,7 @@ def _is_code(seen: Seen) -> bool:
     return seen.tag in (0x00080100, 0x00080102, 0x00080103)
 
 
-def _identity_of(body: Body) -> tuple[set[str], set[str], set[date]]:
+def _identity_of(body: Body, number_tags: frozenset[int]) -> tuple[set[str], set[str], set[date]]:
     """Names, numbers and birth dates in a source, in every reading of their bytes that fits."""
     names: set[str] = set()
     numbers: set[str] = set()
@@ -296,7 +336,7 @@ def _identity_of(body: Body) -> tuple[set[str], set[str], set[date]]:
         if seen.start == seen.end:
             continue
         is_name = _Judge._vr(seen) == b"PN" or seen.tag in _NAMES
-        if is_name or seen.tag in _NUMBERS:
+        if is_name or seen.tag in number_tags:
             raw = re.sub(rb"\x1b[$()-][)(]?[A-Z@]", b"", bytes(body.content[seen.start : seen.end])).strip(
                 b" \0"
             )

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,13 +32,6 @@ if TYPE_CHECKING:
 FILE_SECONDS = 600.0
 
 
-class Profile(StrEnum):
-    """The profiles of `imaging.deid.profiles`."""
-
-    NETWORK = "network"
-    BASIC = "basic"
-
-
 def deid(
     session: Session,
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or a folder; it is only read.")],
@@ -51,8 +43,13 @@ def deid(
         Path | None, typer.Option(metavar="FILE", help="The order: every file must be of its patient.")
     ] = None,
     profile: Annotated[
-        Profile, typer.Option(help="network: what a reading needs stays; basic: PS3.15 without options.")
-    ] = Profile.NETWORK,
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="network: what a reading needs stays; basic: PS3.15 without options. Options are added by name:"
+            " basic+retain-uids.",
+        ),
+    ] = "network",
     keyring: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keyring, if not in TELEDX_KEYRING.")
     ] = None,
@@ -79,7 +76,7 @@ def deid(
     run = Run(
         secret=_secret(session, keyring, key),
         clinic=clinic,
-        profile=profile.value,
+        profile=_checked(profile),
         keep_names=keep_names,
         known=from_order(asked) if asked else KnownIdentity(),
     )
@@ -90,6 +87,17 @@ def deid(
     answer = {"files": [report.as_json() for report in reports]}
     session.out.answer(answer, lambda out: _show(out, reports, dest))
     return Exit.SET_ASIDE if any(r.verdict == "withheld" for r in reports) else Exit.OK
+
+
+def _checked(profile: str) -> str:
+    """The same name. Raises `Stop` if there is no such profile, or an option of it is refused."""
+    from imaging.deid import profiles
+
+    try:
+        profiles.parsed(profile)
+    except ValueError as error:
+        raise Stop(Exit.USAGE, f"{error}.", "docs/deidentification.md lists profiles and options.") from None
+    return profile
 
 
 def _order(file: Path | None) -> Order | None:

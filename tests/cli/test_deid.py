@@ -212,3 +212,25 @@ def test_a_key_that_is_not_there_is_said_so(deid):
     answer = deid("--key", "k9")
     assert answer.code == Exit.NOT_FOUND
     assert "k1" in json.loads(answer.err)["error"]["todo"]
+
+
+def test_options_are_added_to_a_profile_by_name(deid, tmp_path):
+    assert deid("--profile", "basic+retain-uids").code == Exit.OK
+    kept = {pydicom.dcmread(path).StudyInstanceUID for path in came_out(tmp_path / "out")}
+    sent = {pydicom.dcmread(path).StudyInstanceUID for path in came_out(tmp_path / "王秀英")}
+    assert kept == sent
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("everything", "no profile is called"),
+        ("basic+retain-everything", "no option is called"),
+        ("network+clean-recognizable-visual-features", "is refused"),
+    ],
+)
+def test_a_profile_that_is_none_stops_before_anything_is_read(name, why, deid, tmp_path):
+    answer = deid("--profile", name)
+    assert answer.code == Exit.USAGE
+    assert why in answer.err
+    assert not (tmp_path / "out").exists()

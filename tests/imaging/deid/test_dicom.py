@@ -183,11 +183,17 @@ def test_a_loss_for_the_reading_withholds(ct, tmp_path, key):
     assert not (tmp_path / "out.dcm").exists()
 
 
-def test_the_output_says_what_was_done(ct, key):
+def _said(dataset):
+    return [item.CodeValue for item in dataset.DeidentificationMethodCodeSequence]
+
+
+def test_the_output_says_what_was_done(ct, key, tmp_path):
     after = deidentify_dataset(ct, key, NOBODY)
-    codes = [item.CodeValue for item in after.DeidentificationMethodCodeSequence]
-    assert codes == ["113100", "113105", "113107", "113108"]
+    assert _said(after) == ["113100", "113103", "113104", "113105", "113107", "113108", "113111"]
     assert "network" in after.DeidentificationMethod
+
+    deidentify_file(saved(ct, tmp_path / "in.dcm"), tmp_path / "out.dcm", key, NOBODY)
+    assert "113101" in _said(pydicom.dcmread(tmp_path / "out.dcm"))
 
 
 def test_numbers_of_specimens_and_containers_are_replaced_by_their_tokens(ct, key):

@@ -68,7 +68,7 @@ def test_each_rule_switched_off_is_noticed(tmp_path, key, known):
     ("element", "what"),
     [
         (Element(0x00091001, "LO", b"x"), "private"),
-        (Element(0x60003000, "OW", b"\0\0"), "group"),
+        (Element(0x60003000, "OW", b"\0\0"), "overlay"),
         (Element(0x50001001, "US", b"\0\0"), "group"),
         (
             Element(0x00400275, "SQ", b"", [nested(1, [Element(0x00081050, "PN", b"Somebody^Else")])]),
