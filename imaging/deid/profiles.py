@@ -135,7 +135,7 @@ class Row:
     actions: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Profile:
     """A named choice of columns: `rules` by tag, and by the high byte of the group for 50xx and 60xx."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -44,6 +45,18 @@ _NEVER = frozenset((_CHARSET, _PADDING))
 _AGE, _BIRTH, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
 
 
+# What an element became, by (tag, VR, value, character sets, whether inside a dummy): the action's name, the VR, the new
+# value (None: removed), whether it is in UTF-8. The instances of a series differ in few values.
+_Memory = dict[tuple[int, str, bytes, tuple[str, ...], bool], tuple[str, str, bytes | None, bool]]
+_REMEMBERED, _REMEMBERED_BYTES = 8192, 512
+
+
+@functools.lru_cache(maxsize=16)
+def _memory_of(key: PatientKey, known: KnownIdentity, profile: Profile) -> _Memory:
+    """The memory for one patient, what is known of whom, and one profile: on these three an outcome depends."""
+    return {}
+
+
 @dataclass(slots=True)
 class _Place:
     """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole."""
@@ -64,6 +77,9 @@ class Execution:
     unicode: bool = False
     age: str | None = None
 
+    def __post_init__(self) -> None:
+        self._memory = _memory_of(self.key, self.known, self.profile)
+
     def run(self, root: DataSet) -> None:
         """Treats every element at every level; says afterwards in which character set the text now is."""
         self.age = computed_age(root)
@@ -71,14 +87,42 @@ class Execution:
         while stack:
             elements, place = stack.pop()
             place.declared = declared_charset(elements) or place.declared
-            elements[:] = [kept for e in elements if (kept := self._treat(e, place, stack)) is not None]
+            public = [e for e in elements if not e.tag & 0x10000]
+            self.counts["remove"] += len(elements) - len(public)
+            elements[:] = [kept for e in public if (kept := self._treat(e, place, stack)) is not None]
         self._insert_age(root)
         if self.unicode:
             insert(root, Element(_CHARSET, "CS", b"ISO_IR 192"))
 
     def _treat(self, element: Element, place: _Place, stack: list[tuple[DataSet, _Place]]) -> Element | None:
+        """What becomes of an element: as it was for the same value of this patient before, or worked out."""
+        if element.items is not None or element.fragments or len(element.value) > _REMEMBERED_BYTES:
+            return self._work_out(element, self._action(element, place), place, stack)
+        asked = (element.tag, element.vr, bytes(element.value), place.declared, place.dummies)
+        outcome = self._memory.get(asked)
+        if outcome is None:
+            action, unicode = self._action(element, place), self.unicode
+            self.unicode = False
+            kept = self._work_out(element, action, place, stack)
+            if action is not Action.AGE:
+                if len(self._memory) >= _REMEMBERED:
+                    self._memory.clear()
+                value = bytes(kept.value) if kept else None
+                self._memory[asked] = action.name.lower(), element.vr, value, self.unicode
+            self.unicode |= unicode
+            return kept
+        word, element.vr, value, unicode = outcome
+        self.counts[word] += 1
+        if value is None:
+            return None
+        element.value = value
+        self.unicode |= unicode
+        return element
+
+    def _work_out(
+        self, element: Element, action: Action, place: _Place, stack: list[tuple[DataSet, _Place]]
+    ) -> Element | None:
         tag = element.tag
-        action = self._action(element, place)
         self.counts[action.name.lower()] += 1
         if element.items is not None and action not in (Action.REMOVE, Action.EMPTY):
             dummies = place.dummies or action is Action.DUMMY

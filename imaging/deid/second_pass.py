@@ -18,8 +18,6 @@ from datetime import date, datetime, timedelta
 from importlib import resources
 from pathlib import Path
 
-from pydicom.datadict import dictionary_VR
-
 from cases.errors import Quarantine
 from imaging.deid.known import KnownIdentity
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
@@ -89,7 +87,7 @@ def findings(
         original = take_apart(_bytes_of(source), _sequences())
     except Unreadable as unreadable:
         return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
-    before = {(seen.path, seen.tag): original.content[seen.start : seen.end] for seen in original.elements}
+    before = {seen[:2]: seen for seen in original.elements}
     judge = _Judge(original, result, before, shift_days, _rows(profile))
     return (*judge.head(), *judge.attributes(), *_search(original, result, known))
 
@@ -120,21 +118,13 @@ def _sequences() -> frozenset[int]:
     return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 
 
-@functools.lru_cache(maxsize=8192)
-def _vr_of(tag: int) -> bytes:
-    try:
-        return dictionary_VR(tag)[:2].encode("ascii")
-    except KeyError:
-        return b"UN"
-
-
 @dataclass(frozen=True)
 class _Judge:
     """Holds an output against the table and against its source, attribute by attribute."""
 
     original: Body
     result: Body
-    before: dict[tuple[tuple[int, ...], int], memoryview]
+    before: dict[tuple[tuple[int, ...], int], Seen]
     shift_days: int
     rows: dict[int, tuple[str, frozenset[str]]]
 
@@ -147,14 +137,10 @@ class _Judge:
             yield Finding(where=_named(0x00020003), what="the true UID")
 
     def attributes(self) -> Iterator[Finding]:
-        uids = {u for s in self.original.elements if self._vr(s) == b"UI" for u in _values(self.original, s)}
+        uids = {u for s in self.original.elements if s.vr == b"UI" for u in _values(self.original, s)}
         for seen in self.result.elements:
             if (what := self._wrong(seen, uids)) is not None:
                 yield Finding(where=_named(seen.tag), what=what)
-
-    @staticmethod
-    def _vr(seen: Seen) -> bytes:
-        return seen.vr if seen.vr not in (b"", b"UN") else _vr_of(seen.tag)
 
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
         group = seen.tag >> 16
@@ -168,7 +154,7 @@ class _Judge:
         if seen.start == seen.end:
             return None
         vr, value = (
-            self._vr(seen),
+            seen.vr,
             bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b"",
         )
         if vr == b"UI":
@@ -198,10 +184,13 @@ class _Judge:
             return None
         if vr in (*_TEXT, b"CS", b"AE", b"UR"):
             return None if _REPLACEMENT.fullmatch(value) else "a value that is no replacement"
+        same = any(value) and self._source_of(seen).strip(b" \0") == value
+        return "the true value" if same else None
+
+    def _source_of(self, seen: Seen) -> bytes:
+        """The value that the source has in this place; empty if none."""
         was = self.before.get((seen.path, seen.tag))
-        return (
-            "the true value" if was is not None and any(value) and bytes(was).strip(b" \0") == value else None
-        )
+        return bytes(self.original.content[was.start : was.end]) if was else b""
 
     def _under_dummy(self, seen: Seen) -> bool:
         for tag in seen.path[::2]:
@@ -219,10 +208,10 @@ class _Judge:
         return None
 
     def _wrong_date(self, seen: Seen, value: bytes) -> str | None:
-        was = self.before.get((seen.path, seen.tag))
-        if was is None or not was.tobytes().strip(b" \0"):
+        was = self._source_of(seen)
+        if not was.strip(b" \0"):
             return "a date that the source does not have"
-        for now, then in zip(value.split(b"\\"), was.tobytes().split(b"\\"), strict=False):
+        for now, then in zip(value.split(b"\\"), was.split(b"\\"), strict=False):
             now_day, then_day = _day(now), _day(then)
             if now_day is None or now.strip(b" \0")[:8] == b"19000101":
                 continue
@@ -240,7 +229,11 @@ def _named(tag: int) -> str:
 
 
 def _day(raw: bytes) -> date | None:
-    digits = re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8]
+    return _day_of(re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8])
+
+
+@functools.lru_cache(maxsize=4096)
+def _day_of(digits: bytes) -> date | None:
     try:
         return datetime.strptime(digits.decode("ascii"), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
@@ -278,7 +271,7 @@ def _search(original: Body, result: Body, known: KnownIdentity) -> Iterator[Find
         seen = result.elements[at] if at >= 0 else None
         if seen is None or not seen.start <= start < seen.end:
             yield Finding(where="bytes between values", what="known identity")
-        elif _Judge._vr(seen) not in _NOT_TEXT and not _is_code(seen):
+        elif seen.vr not in _NOT_TEXT and not _is_code(seen):
             yield Finding(where=_named(seen.tag), what="known identity")
 
 
@@ -295,7 +288,7 @@ def _identity_of(body: Body) -> tuple[set[str], set[str], set[date]]:
     for seen in body.elements:
         if seen.start == seen.end:
             continue
-        is_name = _Judge._vr(seen) == b"PN" or seen.tag in _NAMES
+        is_name = seen.vr == b"PN" or seen.tag in _NAMES
         if is_name or seen.tag in _NUMBERS:
             raw = re.sub(rb"\x1b[$()-][)(]?[A-Z@]", b"", bytes(body.content[seen.start : seen.end])).strip(
                 b" \0"
