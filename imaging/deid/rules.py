@@ -45,8 +45,8 @@ _NEVER = frozenset((_CHARSET, _PADDING))
 _AGE, _BIRTH, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
 
 
-# What an element became, by (tag, VR, value, character sets, whether inside a dummy): the action's name, the VR, the new
-# value (None: removed), whether it is in UTF-8. The instances of a series differ in few values.
+# What an element became, by (tag, VR, value, character sets, whether inside a dummy): the action's name, the VR, the
+# new value (None: removed), whether it is in UTF-8. The instances of a series differ in few values.
 _Memory = dict[tuple[int, str, bytes, tuple[str, ...], bool], tuple[str, str, bytes | None, bool]]
 _REMEMBERED, _REMEMBERED_BYTES = 8192, 512
 

@@ -52,6 +52,9 @@ _PATTERNS = (
     re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
     re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
 )  # fmt: skip
+_NO_ROW: tuple[str, frozenset[str]] = ("", frozenset())
+_ESCAPE = re.compile(rb"\x1b[$()-][)(]?[A-Z@]")  # ISO 2022
+_REMEMBERED_BYTES = 256
 _WRITTEN_DATE = re.compile(rb"(?<![0-9.])(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?![0-9.])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
@@ -143,27 +146,25 @@ class _Judge:
                 yield Finding(where=_named(seen.tag), what=what)
 
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
-        group = seen.tag >> 16
+        path, tag, vr, start, end = seen
+        group = tag >> 16
         if group & 1:
             return "a private attribute"
-        if group >> 8 in (0x50, 0x60) or seen.tag == 0xFFFCFFFC or (group < 8):
+        if group >> 8 in (0x50, 0x60) or tag == 0xFFFCFFFC or (group < 8):
             return "an attribute of a group that is removed"
-        basic, options = self.rows.get(seen.tag, ("", frozenset()))
+        basic, options = self.rows.get(tag, _NO_ROW)
         if basic == "X" and not options:
             return "an attribute that the table removes"
-        if seen.start == seen.end:
+        if start == end:
             return None
-        vr, value = (
-            seen.vr,
-            bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b"",
-        )
+        value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":
             return self._wrong_uid(basic, value, uids)
         if vr in (b"DA", b"DT"):
             if basic and not options:
                 return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
             return self._wrong_date(seen, value)
-        if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and seen.tag != 0x00100010:
+        if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and tag != 0x00100010:
             return "a person's name"
         if vr in _TEXT and _has_pattern(value):
             return "a national ID, telephone number or mail address"
@@ -171,9 +172,9 @@ class _Judge:
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
         if (
-            seen.tag == _TEXT_VALUE
-            or (basic and (binary or not options) and seen.tag not in _KEPT_SEQUENCES)
-            or self._under_dummy(seen)
+            tag == _TEXT_VALUE
+            or (basic and (binary or not options) and tag not in _KEPT_SEQUENCES)
+            or (path and self._under_dummy(path))
         ):
             return self._not_replaced(seen, vr, value.strip(b" \0"))
         return None
@@ -192,9 +193,9 @@ class _Judge:
         was = self.before.get((seen.path, seen.tag))
         return bytes(self.original.content[was.start : was.end]) if was else b""
 
-    def _under_dummy(self, seen: Seen) -> bool:
-        for tag in seen.path[::2]:
-            basic, options = self.rows.get(tag, ("", frozenset()))
+    def _under_dummy(self, path: tuple[int, ...]) -> bool:
+        for tag in path[::2]:
+            basic, options = self.rows.get(tag, _NO_ROW)
             if basic and not options and tag not in _KEPT_SEQUENCES and "U" not in basic:
                 return True
         return False
@@ -241,6 +242,15 @@ def _day_of(digits: bytes) -> date | None:
 
 
 def _has_pattern(value: bytes) -> bool:
+    return _short_has_pattern(value) if len(value) <= _REMEMBERED_BYTES else _meets_pattern(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _short_has_pattern(value: bytes) -> bool:
+    return _meets_pattern(value)
+
+
+def _meets_pattern(value: bytes) -> bool:
     for pattern in _PATTERNS:
         for met in pattern.finditer(value):
             digits = met[0]
@@ -285,17 +295,15 @@ def _identity_of(body: Body) -> tuple[set[str], set[str], set[date]]:
     names: set[str] = set()
     numbers: set[str] = set()
     days: set[date] = set()
-    for seen in body.elements:
-        if seen.start == seen.end:
+    for _, tag, vr, start, end in body.elements:
+        if start == end:
             continue
-        is_name = seen.vr == b"PN" or seen.tag in _NAMES
-        if is_name or seen.tag in _NUMBERS:
-            raw = re.sub(rb"\x1b[$()-][)(]?[A-Z@]", b"", bytes(body.content[seen.start : seen.end])).strip(
-                b" \0"
-            )
+        is_name = vr == b"PN" or tag in _NAMES
+        if is_name or tag in _NUMBERS:
+            raw = _ESCAPE.sub(b"", bytes(body.content[start:end])).strip(b" \0")
             into = names if is_name else numbers
             into.update(part for text in _readings(raw) for part in text.split("\\"))
-        elif seen.tag == 0x00100030 and (day := _day(bytes(body.content[seen.start : seen.end]))):
+        elif tag == 0x00100030 and (day := _day(bytes(body.content[start:end]))):
             days.add(day)
     return names, numbers, days
 

@@ -15,27 +15,10 @@ from typing import NamedTuple
 from pydicom.datadict import dictionary_VR
 
 _WIDE = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-_NARROW = frozenset(
-    (
-        b"AE",
-        b"AS",
-        b"AT",
-        b"CS",
-        b"DA",
-        b"DS",
-        b"DT",
-        b"FD",
-        b"FL",
-        b"IS",
-        b"LO",
-        b"LT",
-        b"PN",
-        b"SH",
-        b"SL",
-        b"SS",
-    )
-    + (b"ST", b"TM", b"UI", b"UL", b"US")
-)
+_NARROW = frozenset((
+    b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
+    b"ST", b"TM", b"UI", b"UL", b"US",
+))  # fmt: skip
 _NARROW_HEAD = struct.Struct("<HH2sH")
 _NO_END = 0xFFFFFFFF
 _INFLATED_LIMIT = 1 << 30
