@@ -93,7 +93,9 @@ def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Ite
         if jobs == 1:
             yield from map(one, files)
             return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+        forking = get_context("forkserver")
+        forking.set_forkserver_preload([__name__])  # imported once, not by each process
+        with ProcessPoolExecutor(jobs, mp_context=forking) as pool:
             yield from pool.map(one, files)
 
 
