@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from bench import page
 from bench.canaries import canary_file, leaks
@@ -38,7 +39,7 @@ ROWS: tuple[tuple[str, str, str, bool], ...] = (
     ("folder_2", "`teledx deid --jobs 2`, a folder", "", False),
     ("dicognito", "dicognito", "dicognito", True),
     ("dicom_anonymizer", "dicom-anonymizer", "dicom-anonymizer", True),
-    ("deid", "deid, a rule for each row of the table", "deid", True),
+    ("deid", "deid with a rule for each row of the table", "deid", True),
     ("dcmanon", "dcmanon", "dcmanon", True),
 )
 LARGE = ("copy", "pydicom", "first_pass", "both_passes")
@@ -54,6 +55,13 @@ class Series:
     size: int
 
 
+class Took(NamedTuple):
+    """Seconds by the clock, and of CPU in the process itself."""
+
+    clock: float
+    cpu: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class Place:
     """Where a run works; `peers` is the interpreter that has the other tools, or why there is none."""
@@ -62,14 +70,14 @@ class Place:
     recipe: Path
     peers: Path | str
 
-    def timed(self, tool: str, series: Series, peer: bool) -> float | str:
+    def timed(self, tool: str, series: Series, peer: bool) -> Took | str:
         """Seconds of one process over a series, or why it came to no end."""
         if peer and isinstance(self.peers, str):
             return self.peers
         with tempfile.TemporaryDirectory(dir=self.folder) as dest:
             return self.once(tool, series.folder, Path(dest), series.warm, peer)
 
-    def once(self, tool: str, source: Path, dest: Path, warm: Path, peer: bool) -> float | str:
+    def once(self, tool: str, source: Path, dest: Path, warm: Path, peer: bool) -> Took | str:
         """As `timed`, and what came out stays in `dest`."""
         python = str(self.peers) if peer else sys.executable
         environment = {**os.environ, "PYTHONPATH": "" if peer else str(ROOT), "PYTHONWARNINGS": "ignore"}
@@ -78,7 +86,7 @@ class Place:
             capture_output=True, text=True, env=environment, cwd=self.folder, timeout=LIMIT_SECONDS,
         )  # fmt: skip
         if made.returncode == 0:
-            return float(made.stdout.split()[-1])
+            return Took(*(float(figure) for figure in made.stdout.split()[-2:]))
         return f"failed: {(made.stderr.strip().splitlines() or ['no message'])[-1][:120]}"
 
 
@@ -92,10 +100,10 @@ def run(size: Size) -> str:
         place = Place(folder=folder, recipe=recipe, peers=_peers(folder / "peers"))
         small = _series(folder / "small", size.slices, size.rows)
         load = page.load_now()
-        plain = _rounds(place, small, [(tool, bool(peer)) for tool, _, peer, _ in ROWS], size.repeat)
+        plain = _rounds(place, small, [(tool, bool(peer)) for tool, _, peer, _ in ROWS], size.rounds)
         table_of_tools = _beside_peers(place, small, plain)
         large = _series(folder / "large", max(size.slices // 10, 2), size.rows * 4)
-        grown = _rounds(place, large, [(tool, False) for tool in LARGE], size.repeat)
+        grown = _rounds(place, large, [(tool, False) for tool in LARGE], size.rounds)
         return f"{table_of_tools}\n{_growth(small, large, plain, grown)}\nLoad of the machine before: {load:.1f}.\n"
 
 
@@ -154,41 +162,48 @@ def _series(folder: Path, slices: int, rows: int) -> Series:
 
 def _rounds(
     place: Place, series: Series, tools: Sequence[tuple[str, bool]], repeat: int
-) -> Mapping[str, float | str]:
-    """The median of each tool's seconds; the tools take turns. What fails once counts as failed."""
-    found: dict[str, list[float]] = {}
-    failed: dict[str, str] = {}
+) -> Mapping[str, list[Took] | str]:
+    """What each tool took, round by round; the tools take turns. What fails once counts as failed."""
+    found: dict[str, list[Took] | str] = {tool: [] for tool, _ in tools}
     for _ in range(repeat):
         for tool, peer in tools:
-            if tool in failed:
+            before = found[tool]
+            if isinstance(before, str):
                 continue
             took = place.timed(tool, series, peer)
-            if isinstance(took, str):
-                failed[tool] = took
-            else:
-                found.setdefault(tool, []).append(took)
-    return failed | {tool: statistics.median(took) for tool, took in found.items() if tool not in failed}
+            found[tool] = took if isinstance(took, str) else [*before, took]
+    return found
 
 
-def _beside_peers(place: Place, series: Series, seconds: Mapping[str, float | str]) -> str:
+def _beside_peers(place: Place, series: Series, rounds: Mapping[str, list[Took] | str]) -> str:
     canaries = place.folder / "canaries"
     canaries.mkdir()
     count = canary_file(canaries / "canary.dcm")
     lines: list[list[object]] = []
-    base = seconds["pydicom"]
-    assert isinstance(base, float), "pydicom reads what it wrote"
+    base = rounds["pydicom"]
+    assert not isinstance(base, str), "pydicom reads what it wrote"
     for tool, said, peer, looked in ROWS:
-        took = seconds[tool]
-        version = f" {_version(peer)}" if peer else ""
+        took = rounds[tool]
+        said = f"{said}, {_version(peer)}" if peer else said
         if isinstance(took, str):
-            lines.append([f"{said}{version}", took, *["-"] * 5])
+            lines.append([said, took, *["-"] * 6])
             continue
+        clock = statistics.median(t.clock for t in took)
+        cpu = statistics.median(t.cpu for t in took) / series.count * 1000
+        ratios = [
+            statistics.median(mine[n] / theirs[n] for mine, theirs in zip(took, base, strict=True))
+            for n in (0, 1)
+        ]
+        alone = tool != "folder_2"  # whose work other processes do
         left = _leaks_of(place, tool, bool(peer), canaries, series.warm) if looked else ("", "")
         lines.append([
-            f"{said}{version}", f"{series.count / took:.0f}", f"{series.size / took / 1e6:.0f}",
-            f"{took / series.count * 1000:.2f}", f"{took / base:.2f}", *left,
+            said, f"{series.count / clock:.0f}", f"{series.size / clock / 1e6:.0f}", f"{ratios[0]:.2f}",
+            f"{cpu:.2f}" if alone else "", f"{ratios[1]:.2f}" if alone else "", *left,
         ])  # fmt: skip
-    head = ["", "instances/s", "MB/s", "ms an instance", "of pydicom's time", f"leaks of {count}", "nested"]
+    head = [
+        "", "instances/s", "MB/s", "of pydicom's time", "CPU ms an instance", "of pydicom's CPU",
+        f"leaks of {count}", "nested",
+    ]  # fmt: skip
     return f"{series.count} instances, {series.size / 1e6:.0f} MB.\n\n{page.table(head, lines)}"
 
 
@@ -205,21 +220,23 @@ def _version(package: str) -> str:
 
 
 def _growth(
-    small: Series, large: Series, plain: Mapping[str, float | str], grown: Mapping[str, float | str]
+    small: Series,
+    large: Series,
+    plain: Mapping[str, list[Took] | str],
+    grown: Mapping[str, list[Took] | str],
 ) -> str:
-    """Milliseconds an instance of both sizes, and beyond what copying it takes."""
+    """CPU milliseconds an instance of both sizes, and what each megabyte more costs."""
     names = {tool: said for tool, said, _, _ in ROWS}
 
-    def beyond(seconds: Mapping[str, float | str], tool: str, series: Series) -> tuple[float, float]:
-        took, copied = seconds[tool], seconds["copy"]
-        assert isinstance(took, float), f"{tool} came to its end"
-        assert isinstance(copied, float), "files can be copied"
-        return took / series.count * 1000, (took - copied) / series.count * 1000
+    def cpu(rounds: Mapping[str, list[Took] | str], tool: str, series: Series) -> float:
+        took = rounds[tool]
+        assert not isinstance(took, str), f"{tool} came to its end"
+        return statistics.median(t.cpu for t in took) / series.count * 1000
 
+    weights = [series.size / series.count / 1e6 for series in (small, large)]
     lines = []
     for tool in LARGE:
-        (here, more), (there, much_more) = beyond(plain, tool, small), beyond(grown, tool, large)
-        lines.append([names[tool], f"{here:.2f}", f"{there:.2f}", f"{more:.2f}", f"{much_more:.2f}"])
-    sizes = [f"{series.size / series.count / 1e6:.1f} MB" for series in (small, large)]
-    head = ["ms an instance", *sizes, *(f"{s}, beyond copying" for s in sizes)]
-    return page.table(head, lines)
+        here, there = cpu(plain, tool, small), cpu(grown, tool, large)
+        a_megabyte = (there - here) / (weights[1] - weights[0])
+        lines.append([names[tool], f"{here:.2f}", f"{there:.2f}", f"{a_megabyte:.2f}"])
+    return page.table(["CPU ms an instance", *(f"{w:.1f} MB" for w in weights), "a MB more"], lines)

@@ -18,38 +18,23 @@ from pydicom.datadict import get_entry
 
 Value = bytes | memoryview
 
-LONG_VRS = frozenset(
-    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
-)  # PS3.5 7.1.2: 32-bit length
-SHORT_VRS = frozenset(
-    {
-        "AE",
-        "AS",
-        "AT",
-        "CS",
-        "DA",
-        "DS",
-        "DT",
-        "FD",
-        "FL",
-        "IS",
-        "LO",
-        "LT",
-        "PN",
-        "SH",
-        "SL",
-        "SS",
-        "ST",
-        "TM",
-    }
-    | {"UI", "UL", "US"}
-)
+# PS3.5 7.1.2: with a length of 32 bits, and of 16
+LONG_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
+SHORT_VRS = frozenset((
+    "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM",
+    "UI", "UL", "US",
+))  # fmt: skip
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
 _SPLICE_FROM = 1 << 14
 _SHORT_VR = {vr.encode("ascii"): vr for vr in SHORT_VRS}
 _SHORT_HEAD = struct.Struct("<HH2sH")  # group, element, VR, length: PS3.5 Table 7.1-2, little endian
+# by whether big endian: heads without VR, with a VR and a 16-bit length, with a VR and a 32-bit length
+_HEADS = {
+    big: tuple(struct.Struct(order + form) for form in ("HHL", "HH2sH", "HH2sHL"))
+    for big, order in ((False, "<"), (True, ">"))
+}
 
 
 class Damaged(ValueError):
@@ -164,14 +149,14 @@ class Reader:
             return False
         began = at = self._at
         end = self._size if level.end is None else level.end
-        buffer, elements = self._buffer, level.elements
-        while at + 8 <= end:
-            group, number, raw_vr, length = _SHORT_HEAD.unpack_from(buffer, at)
-            vr, start = _SHORT_VR.get(raw_vr), at + 8
-            if vr is None or group == 0xFFFE or start + length > end:
+        buffer, elements, head, short = self._buffer, level.elements, _SHORT_HEAD.unpack_from, _SHORT_VR
+        while (start := at + 8) <= end:
+            group, number, raw_vr, length = head(buffer, at)
+            vr, following = short.get(raw_vr), start + length
+            if vr is None or group == 0xFFFE or following > end:
                 break
-            at = start + length
-            elements.append(Element(group << 16 | number, vr, buffer[start:at]))
+            elements.append(Element(group << 16 | number, vr, buffer[start:following]))
+            at = following
         self._at = at
         return at > began
 
@@ -344,20 +329,19 @@ class Writer:
             self._delimiter(SEQUENCE_END, 0, encoding)
 
     def _delimiter(self, tag: int, length: int, encoding: Encoding) -> None:
-        order = ">" if encoding.big else "<"
-        self._small += struct.pack(f"{order}HHL", tag >> 16, tag & 0xFFFF, length)
+        self._small += _HEADS[encoding.big][0].pack(tag >> 16, tag & 0xFFFF, length)
 
     def _head(self, tag: int, vr: str, length: int, encoding: Encoding) -> None:
         group, number = tag >> 16, tag & 0xFFFF
-        order = ">" if encoding.big else "<"
+        implicit, short, long = _HEADS[encoding.big]
         if not encoding.explicit:
-            self._small += struct.pack(f"{order}HHL", group, number, length)
+            self._small += implicit.pack(group, number, length)
         elif vr in SHORT_VRS:
             if length > 0xFFFE:
                 raise Damaged(f"a {vr} value of {length} bytes has no place")
-            self._small += struct.pack(f"{order}HH2sH", group, number, vr.encode("latin-1"), length)
+            self._small += short.pack(group, number, vr.encode("latin-1"), length)
         else:
-            self._small += struct.pack(f"{order}HH2sHL", group, number, vr.encode("latin-1"), 0, length)
+            self._small += long.pack(group, number, vr.encode("latin-1"), 0, length)
 
 
 PADDED_WITH_SPACE = frozenset(

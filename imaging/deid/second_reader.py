@@ -48,6 +48,9 @@ class Seen(NamedTuple):
     end: int
 
 
+_seen = functools.partial(tuple.__new__, Seen)  # half the time of Seen(...), which takes keywords too
+
+
 class Body(NamedTuple):
     """A file taken apart: its bytes (inflated if they were deflated), and its elements. `meta` ones are group 2."""
 
@@ -152,27 +155,28 @@ class _Stream:
                 raise Unreadable(f"no item at byte {self.at}")
             seen, sequence, end, inner = self._element(tag, path, explicit)
             self.found.append(seen)
-            if not sequence:
-                if explicit and not self.big:
-                    self._narrow_ones(path, (opened[-1][1] if opened else None) or total)
-            else:
+            if sequence:
                 opened.append((False, end, explicit, path))
                 counts.append(0)
                 path, explicit = (*path, tag), inner
+            elif explicit and not self.big:
+                self._narrow_ones(path, (opened[-1][1] if opened else None) or total)
 
     def _narrow_ones(self, path: tuple[int, ...], end: int) -> None:
         """The elements with a 16-bit length that follow in the same data set, little endian: nearly all of a header.
 
         Stops before whatever is anything else.
         """
-        content, at, total = self.content, self.at, len(self.content)
-        while at + 8 <= end:
-            group, number, vr, size = _NARROW_HEAD.unpack_from(content, at)
-            if vr not in _NARROW or group == 0xFFFE or at + 8 + size > total:
+        content, found, total = self.content, self.found, len(self.content)
+        head, begin, end = _NARROW_HEAD.unpack_from, self.at + 8, min(end, total)
+        while begin <= end:
+            group, number, vr, size = head(content, begin - 8)
+            leaves = begin + size
+            if vr not in _NARROW or group == 0xFFFE or leaves > total:
                 break
-            self.found.append(Seen(path, group << 16 | number, vr, at + 8, at + 8 + size))
-            at += 8 + size
-        self.at = at
+            found.append(_seen((path, group << 16 | number, vr, begin, leaves)))
+            begin = leaves + 8
+        self.at = begin - 8
 
     def _only_padding(self, opened: list[tuple[bool, int | None, bool, tuple[int, ...]]]) -> None:
         if opened:
