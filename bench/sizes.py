@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, worker processes of each round, slices, repetitions, rounds of tools; pixels a side; a slide's bytes."""
+    """Counts of cases, worker processes of each round, slices, repetitions, rounds of tools; pixels a side; bytes."""
 
     cases: int
     processes: tuple[int, ...]
@@ -31,7 +31,7 @@ FULL = Size(
     rows=512,
     slide=1_000_000_000,
     repeat=3,
-    rounds=5,
+    rounds=3,
     waiting=1000,
     stat=40,
     flood=150,

@@ -15,8 +15,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from pydicom import dcmread
-
 from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import dicom, keys, second_pass
@@ -145,20 +143,11 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _dicom(file: Path, part: Path, run: Run) -> _Made:
-    key = run.key_of(_patient_of(file))
+    key = run.key_of(dicom.patient_of(file))
     done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
     second_pass.check(file, part, run.known, key.shift_days, run.profile)
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
     return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
-
-
-def _patient_of(file: Path) -> str:
-    """The patient ID that the file states; without one its study stands for the patient."""
-    try:
-        dataset = dcmread(file, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
-        return str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or "")
-    except (ValueError, AttributeError, TypeError, OSError, RecursionError, KeyError, NotImplementedError):
-        raise Quarantine("file-damaged", "its patient ID cannot be read") from None
 
 
 def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
