@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, worker processes of each round, slices and repetitions; pixels a side; bytes of a slide."""
+    """Counts of cases, worker processes of each round, slices, repetitions, rounds of tools; pixels a side; bytes."""
 
     cases: int
     processes: tuple[int, ...]
@@ -16,6 +16,7 @@ class Size:
     rows: int
     slide: int
     repeat: int
+    rounds: int
     waiting: int
     stat: int
     flood: int
@@ -30,6 +31,7 @@ FULL = Size(
     rows=512,
     slide=1_000_000_000,
     repeat=3,
+    rounds=3,
     waiting=1000,
     stat=40,
     flood=150,
@@ -43,6 +45,7 @@ TINY = Size(
     rows=128,
     slide=3_000_000,
     repeat=1,
+    rounds=1,
     waiting=4,
     stat=1,
     flood=2,

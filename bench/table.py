@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import cases, one_case, stat, where
+from bench import cases, deid, one_case, stat, where
 from bench.sizes import Size
 
 
@@ -35,6 +35,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             name="stat",
             what="a stat case on a flooded system; a third clinic beside two that flood",
             run=stat.run,
+        ),
+        Benchmark(
+            name="deid",
+            what="a CT series de-identified, beside copying, pydicom and other tools",
+            run=deid.run,
         ),
     )
 }

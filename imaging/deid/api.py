@@ -13,7 +13,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
-from imaging.deid.folder import Run, patient_of
+from imaging.deid.folder import Run
 from imaging.deid.known import KnownIdentity
 from imaging.ocr import Engine
 
@@ -39,7 +39,7 @@ def deidentify_file(
     :raises FileExistsError: if `target` is there: nothing is ever overwritten.
     :raises ValueError: if there is no such profile, or the secret is too short.
     """
-    key = Run(secret=secret, clinic=clinic).key_of(patient_of(source))
+    key = Run(secret=secret, clinic=clinic).key_of(dicom.patient_of(source))
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         part = Path(beside) / "part"
         done = dicom.deidentify_file(source, part, key, known, profile, engine=_engine())

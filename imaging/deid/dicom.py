@@ -21,12 +21,14 @@ from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import graphics, objects, part10, pixels, profiles, reading
 from imaging.deid.elements import Damaged, DataSet, Element, Encoding, Reader, Value, Writer
-from imaging.deid.known import KnownIdentity, from_data_set
+from imaging.deid.known import KnownIdentity, declared_charset, from_data_set
 from imaging.deid.profiles import PIXELS_CODE, Action, Profile
 from imaging.deid.rules import Execution, insert, value_of
+from imaging.dicom import charsets
 from imaging.ocr import Engine
 
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
+_PATIENT_ID = 0x00100020
 _REMOVED, _METHOD, _METHOD_CODES, _TEMPORAL = 0x00120062, 0x00120063, 0x00120064, 0x00280303
 _CHARSET, _INSTITUTION = 0x00080005, (0x00080080, 0x00080081, 0x00081040)
 _CODE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
@@ -96,6 +98,18 @@ def deidentify_file(
         actions=dict(sorted(counts.items())),
         blanked_rows=looked.blanked_rows,
     )
+
+
+def patient_of(source: Path) -> str:
+    """The patient ID that a file states; without one its study stands for the patient; empty without either.
+
+    :raises Quarantine: `file-damaged`, `format-unknown`.
+    """
+    buffer = _mapped(source)
+    elements = _parsed(buffer, part10.read_head(buffer))
+    stated = objects.has(elements, _PATIENT_ID)
+    said = charsets.decode(bytes(stated.value), declared_charset(elements)).text if stated else ""
+    return said or value_of(elements, _STUDY)
 
 
 def deidentify_dataset(

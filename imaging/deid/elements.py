@@ -18,36 +18,23 @@ from pydicom.datadict import get_entry
 
 Value = bytes | memoryview
 
-LONG_VRS = frozenset(
-    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
-)  # PS3.5 7.1.2: 32-bit length
-SHORT_VRS = frozenset(
-    {
-        "AE",
-        "AS",
-        "AT",
-        "CS",
-        "DA",
-        "DS",
-        "DT",
-        "FD",
-        "FL",
-        "IS",
-        "LO",
-        "LT",
-        "PN",
-        "SH",
-        "SL",
-        "SS",
-        "ST",
-        "TM",
-    }
-    | {"UI", "UL", "US"}
-)
+# PS3.5 7.1.2: with a length of 32 bits, and of 16
+LONG_VRS = frozenset(("OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"))
+SHORT_VRS = frozenset((
+    "AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM",
+    "UI", "UL", "US",
+))  # fmt: skip
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 UNDEFINED = 0xFFFFFFFF
 PIXEL_DATA = 0x7FE00010
 _SPLICE_FROM = 1 << 14
+_SHORT_VR = {vr.encode("ascii"): vr for vr in SHORT_VRS}
+_SHORT_HEAD = struct.Struct("<HH2sH")  # group, element, VR, length: PS3.5 Table 7.1-2, little endian
+# by whether big endian: heads without VR, with a VR and a 16-bit length, with a VR and a 32-bit length
+_HEADS = {
+    big: tuple(struct.Struct(order + form) for form in ("HHL", "HH2sH", "HH2sHL"))
+    for big, order in ((False, "<"), (True, ">"))
+}
 
 
 class Damaged(ValueError):
@@ -151,9 +138,27 @@ class Reader:
                 stack.pop()
             elif level.sequence is not None:
                 self._next_item(stack, level)
-            else:
+            elif not self._plain_elements(level):
                 self._next_element(stack, level)
         return self._root.elements
+
+    def _plain_elements(self, level: _Level) -> bool:
+        """Reads on while explicit little-endian elements of short VRs follow, which is most of any header; whether
+        there was one. Whatever is not as it should be is left where it stands, to `_next_element`."""
+        if not level.encoding.explicit or level.encoding.big:
+            return False
+        began = at = self._at
+        end = self._size if level.end is None else level.end
+        buffer, elements, head, short = self._buffer, level.elements, _SHORT_HEAD.unpack_from, _SHORT_VR
+        while (start := at + 8) <= end:
+            group, number, raw_vr, length = head(buffer, at)
+            vr, following = short.get(raw_vr), start + length
+            if vr is None or group == 0xFFFE or following > end:
+                break
+            elements.append(Element(group << 16 | number, vr, buffer[start:following]))
+            at = following
+        self._at = at
+        return at > began
 
     def _need(self, count: int, level: _Level) -> None:
         if self._at + count > (self._size if level.end is None else level.end):
@@ -275,59 +280,68 @@ class Writer:
         self._small = bytearray()
 
     def chunks(self, elements: DataSet) -> Iterator[Value]:
+        small = self._small
         stack: list[tuple[Iterator[Element | DataSet], Encoding, int]] = [(iter(elements), self._encoding, 0)]
         while stack:
             rest, encoding, closing = stack[-1]
-            following = next(rest, None)
-            if following is None:
+            for following in rest:
+                if isinstance(following, list):
+                    self._delimiter(ITEM, UNDEFINED, encoding)
+                    stack.append((iter(following), encoding, ITEM_END))
+                    break
+                if following.items:
+                    inner = following.encoding or encoding
+                    self._head(following.tag, following.vr, UNDEFINED, encoding)
+                    stack.append((iter(following.items), inner, SEQUENCE_END))
+                    break
+                if len(following.value) < _SPLICE_FROM:
+                    self._flat(following, encoding)
+                else:
+                    yield from self._large(following, encoding)
+            else:
                 stack.pop()
                 if closing:
                     self._delimiter(closing, 0, encoding)
-            elif isinstance(following, list):
-                self._delimiter(ITEM, UNDEFINED, encoding)
-                stack.append((iter(following), encoding, ITEM_END))
-            elif following.items:
-                inner = following.encoding or encoding
-                self._head(following.tag, following.vr, UNDEFINED, encoding)
-                stack.append((iter(following.items), inner, SEQUENCE_END))
-            else:
-                yield from self._flat(following, encoding)
-        if self._small:
-            yield bytes(self._small)
-            self._small.clear()
+        if small:
+            yield bytes(small)
+            small.clear()
 
-    def _flat(self, element: Element, encoding: Encoding) -> Iterator[Value]:
-        value = element.value
+    def _flat(self, element: Element, encoding: Encoding) -> None:
+        value, vr = element.value, element.vr
         odd = len(value) & 1
-        length = UNDEFINED if element.fragments else len(value) + odd
+        self._head(element.tag, vr, UNDEFINED if element.fragments else len(value) + odd, encoding)
+        self._small += value
+        self._after(element, odd, encoding)
+
+    def _large(self, element: Element, encoding: Encoding) -> Iterator[Value]:
+        odd = len(element.value) & 1
+        length = UNDEFINED if element.fragments else len(element.value) + odd
         self._head(element.tag, element.vr, length, encoding)
-        if len(value) < _SPLICE_FROM:
-            self._small += value
-        else:
-            yield bytes(self._small)
-            self._small.clear()
-            yield value
+        yield bytes(self._small)
+        self._small.clear()
+        yield element.value
+        self._after(element, odd, encoding)
+
+    def _after(self, element: Element, odd: int, encoding: Encoding) -> None:
         if odd:
             self._small += b" " if element.vr in PADDED_WITH_SPACE else b"\0"
         if element.fragments:
             self._delimiter(SEQUENCE_END, 0, encoding)
 
     def _delimiter(self, tag: int, length: int, encoding: Encoding) -> None:
-        order = ">" if encoding.big else "<"
-        self._small += struct.pack(f"{order}HHL", tag >> 16, tag & 0xFFFF, length)
+        self._small += _HEADS[encoding.big][0].pack(tag >> 16, tag & 0xFFFF, length)
 
     def _head(self, tag: int, vr: str, length: int, encoding: Encoding) -> None:
-        order = ">" if encoding.big else "<"
+        group, number = tag >> 16, tag & 0xFFFF
+        implicit, short, long = _HEADS[encoding.big]
         if not encoding.explicit:
-            self._small += struct.pack(f"{order}HHL", tag >> 16, tag & 0xFFFF, length)
+            self._small += implicit.pack(group, number, length)
         elif vr in SHORT_VRS:
             if length > 0xFFFE:
                 raise Damaged(f"a {vr} value of {length} bytes has no place")
-            self._small += struct.pack(f"{order}HH2sH", tag >> 16, tag & 0xFFFF, vr.encode("latin-1"), length)
+            self._small += short.pack(group, number, vr.encode("latin-1"), length)
         else:
-            self._small += struct.pack(
-                f"{order}HH2sHL", tag >> 16, tag & 0xFFFF, vr.encode("latin-1"), 0, length
-            )
+            self._small += long.pack(group, number, vr.encode("latin-1"), 0, length)
 
 
 PADDED_WITH_SPACE = frozenset(

@@ -15,8 +15,6 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Literal
 
-from pydicom import dcmread
-
 from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import dicom, keys, second_pass
@@ -96,7 +94,9 @@ def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Ite
         if jobs == 1:
             yield from map(one, files)
             return
-        with ProcessPoolExecutor(jobs, mp_context=get_context("forkserver")) as pool:
+        forking = get_context("forkserver")
+        forking.set_forkserver_preload([__name__])  # imported once, not by each process
+        with ProcessPoolExecutor(jobs, mp_context=forking) as pool:
             yield from pool.map(one, files)
 
 
@@ -146,20 +146,11 @@ def _is_dicom(file: Path) -> bool:
 
 
 def _dicom(file: Path, part: Path, run: Run) -> _Made:
-    key = run.key_of(patient_of(file))
+    key = run.key_of(dicom.patient_of(file))
     done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
     second_pass.check(file, part, run.known, key.shift_days, run.profile)
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
     return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
-
-
-def patient_of(file: Path) -> str:
-    """The patient ID that the file states; without one its study stands for the patient."""
-    try:
-        dataset = dcmread(file, specific_tags=["PatientID", "StudyInstanceUID"], stop_before_pixels=True)
-        return str(dataset.get("PatientID") or dataset.get("StudyInstanceUID") or "")
-    except (ValueError, AttributeError, TypeError, OSError, RecursionError, KeyError, NotImplementedError):
-        raise Quarantine("file-damaged", "its patient ID cannot be read") from None
 
 
 def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:

@@ -12,7 +12,7 @@ from datetime import date
 
 from cases.order import Order
 from imaging.deid.dates import read_date
-from imaging.deid.elements import DataSet, Element
+from imaging.deid.elements import DataSet
 from imaging.dicom import charsets
 
 _CHARSET = 0x00080005
@@ -99,7 +99,9 @@ def from_data_set(elements: DataSet) -> KnownIdentity:
         for element in level:
             if element.items:
                 stack.extend((item, declared) for item in element.items)
-            elif kind := _kind(element):
+            elif (kind := _KINDS.get(element.tag) or (element.vr == "PN" and "people")) and len(
+                element.value
+            ):
                 texts = charsets.decode(bytes(element.value), declared).text.split("\\")
                 found[kind].update(texts)
             elif element.tag in _BIRTH_DATES and (day := read_date(bytes(element.value).decode("latin-1"))):
@@ -109,21 +111,14 @@ def from_data_set(elements: DataSet) -> KnownIdentity:
     )
 
 
-def _kind(element: Element) -> str | None:
-    tag = element.tag
-    if not len(element.value):
-        return None
-    if tag in _PATIENT_NAMES:
-        return "names"
-    if element.vr == "PN":
-        return "people"
-    for kind, tags in _KINDS:
-        if tag in tags:
-            return kind
-    return None
-
-
-_KINDS = (("identifiers", _NUMBERS), ("phones", _PHONES), ("addresses", _ADDRESSES), ("places", _PLACES))
+_KINDS = {
+    tag: kind
+    for kind, tags in (
+        ("places", _PLACES), ("addresses", _ADDRESSES), ("phones", _PHONES), ("identifiers", _NUMBERS),
+        ("names", _PATIENT_NAMES),
+    )
+    for tag in tags
+}  # fmt: skip
 
 
 def declared_charset(elements: DataSet) -> tuple[str, ...]:

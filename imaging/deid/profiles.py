@@ -185,7 +185,7 @@ class Row:
     actions: Mapping[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Profile:
     """A named choice of columns. `rules` by tag; `options` are the columns; `basic` is the basic column by tag."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -47,6 +48,26 @@ _NEVER = frozenset((_CHARSET, _PADDING))
 _AGE, _BIRTH, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
 
 
+# What an element became, by (tag, VR, value, character sets, whether inside a dummy): the action's name, the VR, the
+# new value (None: removed), whether it is in UTF-8. The instances of a series differ in few values.
+_Memory = dict[tuple[int, str, bytes, tuple[str, ...], bool], tuple[str, str, bytes | None, bool]]
+_REMEMBERED, _REMEMBERED_BYTES = 8192, 512
+
+
+@functools.lru_cache(maxsize=16)
+def _memory_of(key: PatientKey, known: KnownIdentity, profile: Profile) -> _Memory:
+    """The memory for one patient, what is known of whom, and one profile: on these three an outcome depends."""
+    return {}
+
+
+def _depends_on_itself(element: Element, place: _Place) -> bool:
+    """Whether what becomes of an element lies in itself and its place's key alone: not in its neighbours (private
+    creators, the concept of a content item, an overlay's other parts), and not in its items."""
+    if element.items is not None or element.fragments or len(element.value) > _REMEMBERED_BYTES:
+        return False
+    return not place.concept and not element.tag & 0x10000 and element.tag >> 24 != 0x60
+
+
 @dataclass(slots=True)
 class _Place:
     """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole.
@@ -76,6 +97,9 @@ class Execution:
     unicode: bool = False
     age: str | None = None
 
+    def __post_init__(self) -> None:
+        self._memory = _memory_of(self.key, self.known, self.profile)
+
     def run(self, root: DataSet) -> None:
         """Treats every element at every level; says afterwards in which character set the text now is."""
         self.age = computed_age(root)
@@ -84,7 +108,9 @@ class Execution:
             elements, place = stack.pop()
             place.declared = declared_charset(elements) or place.declared
             self._look_around(elements, place)
-            kept = [kept for e in elements if (kept := self._treat(e, place, stack)) is not None]
+            looked_at = elements if place.safe else [e for e in elements if not e.tag & 0x10000]
+            self.counts["remove"] += len(elements) - len(looked_at)
+            kept = [kept for e in looked_at if (kept := self._treat(e, place, stack)) is not None]
             elements[:] = private.without_ownerless_creators(kept) if place.safe else kept
         self._insert_age(root)
         if self.unicode:
@@ -99,8 +125,34 @@ class Execution:
             place.concept = content.concept_of(elements)
 
     def _treat(self, element: Element, place: _Place, stack: list[tuple[DataSet, _Place]]) -> Element | None:
+        """What becomes of an element: as it was for the same value of this patient before, or worked out."""
+        if not _depends_on_itself(element, place):
+            return self._work_out(element, self._action(element, place), place, stack)
+        asked = (element.tag, element.vr, bytes(element.value), place.declared, place.dummies)
+        outcome = self._memory.get(asked)
+        if outcome is None:
+            action, unicode = self._action(element, place), self.unicode
+            self.unicode = False
+            kept = self._work_out(element, action, place, stack)
+            if action is not Action.AGE:
+                if len(self._memory) >= _REMEMBERED:
+                    self._memory.clear()
+                value = bytes(kept.value) if kept else None
+                self._memory[asked] = action.name.lower(), element.vr, value, self.unicode
+            self.unicode |= unicode
+            return kept
+        word, element.vr, value, unicode = outcome
+        self.counts[word] += 1
+        if value is None:
+            return None
+        element.value = value
+        self.unicode |= unicode
+        return element
+
+    def _work_out(
+        self, element: Element, action: Action, place: _Place, stack: list[tuple[DataSet, _Place]]
+    ) -> Element | None:
         tag = element.tag
-        action = self._action(element, place)
         self.counts[action.name.lower()] += 1
         if action is Action.GRAPHICS:
             element.items = graphics.without_text(element.items or [])

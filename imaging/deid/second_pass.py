@@ -16,8 +16,6 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from pydicom.datadict import dictionary_VR
-
 from cases.errors import Quarantine
 from imaging.deid import second_rules
 from imaging.deid.known import KnownIdentity
@@ -50,6 +48,9 @@ _PATTERNS = (
     re.compile(rb"(?<![0-9A-Za-z.])1[3-9]\d{9}(?![0-9A-Za-z.])"),
     re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
 )  # fmt: skip
+_NO_ROW: tuple[str, frozenset[str]] = ("", frozenset())
+_ESCAPE = re.compile(rb"\x1b[$()-][)(]?[A-Z@]")  # ISO 2022
+_REMEMBERED_BYTES = 256
 _WRITTEN_DATE = re.compile(rb"(?<![0-9.])(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?![0-9.])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 
@@ -85,7 +86,7 @@ def findings(
         original = take_apart(_bytes_of(source), _sequences())
     except Unreadable as unreadable:
         return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
-    before = {(seen.path, seen.tag): original.content[seen.start : seen.end] for seen in original.elements}
+    before = {seen[:2]: seen for seen in original.elements}
     judge = _Judge(original, result, before, shift_days, second_rules.columns(profile))
     return (*judge.head(), *judge.attributes(), *_search(original, result, known, judge.columns))
 
@@ -104,21 +105,13 @@ def _sequences() -> frozenset[int]:
     return frozenset(tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ")
 
 
-@functools.lru_cache(maxsize=8192)
-def _vr_of(tag: int) -> bytes:
-    try:
-        return dictionary_VR(tag)[:2].encode("ascii")
-    except KeyError:
-        return b"UN"
-
-
 @dataclass(frozen=True)
 class _Judge:
     """Holds an output against the table and against its source, attribute by attribute."""
 
     original: Body
     result: Body
-    before: dict[tuple[tuple[int, ...], int], memoryview]
+    before: dict[tuple[tuple[int, ...], int], Seen]
     shift_days: int
     columns: frozenset[str]
 
@@ -144,7 +137,7 @@ class _Judge:
             yield Finding(where=_named(0x00020003), what="the true UID")
 
     def attributes(self) -> Iterator[Finding]:
-        uids = {u for s in self.original.elements if self._vr(s) == b"UI" for u in _values(self.original, s)}
+        uids = {u for s in self.original.elements if s.vr == b"UI" for u in _values(self.original, s)}
         for seen in self.result.elements:
             if (what := self._wrong(seen, uids)) is not None:
                 yield Finding(where=_named(seen.tag), what=what)
@@ -154,33 +147,30 @@ class _Judge:
         if second_rules.names_the_subject(self.concepts.values(), self.columns):
             yield Finding(where=_named(0x0040A730), what="an item that says who the subject is")
 
-    @staticmethod
-    def _vr(seen: Seen) -> bytes:
-        return seen.vr if seen.vr not in (b"", b"UN") else _vr_of(seen.tag)
-
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
-        group = seen.tag >> 16
-        private = self.private.get((seen.path, seen.tag))
+        path, tag, vr, start, end = seen
+        group = tag >> 16
+        private = self.private.get((path, tag)) if group & 1 else None
         if group & 1 and private is None:
             return "a private attribute"
         if group >> 8 == 0x60 and "clean-graphics" in self.columns:
             return second_rules.wrong_overlay(self.result, seen)
-        if group >> 8 in (0x50, 0x60) or seen.tag == 0xFFFCFFFC or (group < 8):
+        if group >> 8 in (0x50, 0x60) or tag == 0xFFFCFFFC or (group < 8):
             return "an attribute of a group that is removed"
-        basic, options = self.rows.get(seen.tag, ("", frozenset()))
+        basic, options = self.rows.get(tag, _NO_ROW)
         if basic == "X" and not options:
             return "an attribute that the table removes"
-        if seen.start == seen.end:
+        if start == end:
             return None
-        vr = private or self._vr(seen)
-        value = bytes(self.result.content[seen.start : seen.end]) if seen.tag not in _PIXELS else b""
+        vr = private or vr
+        value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":
             if private and "retain-uids" not in self.columns:
                 basic = "U"
             return self._wrong_uid(basic, options, value, uids)
         if vr in (b"DA", b"DT"):
             return self._wrong_day(seen, basic, options, value)
-        if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and seen.tag != 0x00100010:
+        if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and tag != 0x00100010:
             return "a person's name"
         return self._wrong_text(seen, vr, basic, options, value)
 
@@ -192,7 +182,7 @@ class _Judge:
         if vr in _TEXT and any(o.endswith(" C") for o in options) and _WRITTEN_DATE.search(value):
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
-        dummy = self._under_dummy(seen)
+        dummy = bool(seen.path) and self._under_dummy(seen.path)
         if seen.tag == _TEXT_VALUE and not dummy and second_rules.may_say(self.concepts.get(seen.path)):
             return "a written date" if _WRITTEN_DATE.search(value) else None
         if dummy and vr == b"CS" and not basic and _TERM.fullmatch(value.rstrip(b"\0")):
@@ -216,14 +206,17 @@ class _Judge:
             return None
         if vr in (*_TEXT, b"CS", b"AE", b"UR"):
             return None if _REPLACEMENT.fullmatch(value) else "a value that is no replacement"
-        was = self.before.get((seen.path, seen.tag))
-        return (
-            "the true value" if was is not None and any(value) and bytes(was).strip(b" \0") == value else None
-        )
+        same = any(value) and self._source_of(seen).strip(b" \0") == value
+        return "the true value" if same else None
 
-    def _under_dummy(self, seen: Seen) -> bool:
-        for tag in seen.path[::2]:
-            basic, options = self.rows.get(tag, ("", frozenset()))
+    def _source_of(self, seen: Seen) -> bytes:
+        """The value that the source has in this place; empty if none."""
+        was = self.before.get((seen.path, seen.tag))
+        return bytes(self.original.content[was.start : was.end]) if was else b""
+
+    def _under_dummy(self, path: tuple[int, ...]) -> bool:
+        for tag in path[::2]:
+            basic, options = self.rows.get(tag, _NO_ROW)
             if basic and not options and "U" not in basic:
                 return True
         return False
@@ -241,10 +234,10 @@ class _Judge:
     def _wrong_date(self, seen: Seen, value: bytes, days: int) -> str | None:
         if _CONTENT in seen.path[::2]:
             return self._wrong_content_date(seen, value, days)
-        was = self.before.get((seen.path, seen.tag))
-        if was is None or not was.tobytes().strip(b" \0"):
+        was = self._source_of(seen)
+        if not was.strip(b" \0"):
             return "a date that the source does not have"
-        for now, then in zip(value.split(b"\\"), was.tobytes().split(b"\\"), strict=False):
+        for now, then in zip(value.split(b"\\"), was.split(b"\\"), strict=False):
             now_day, then_day = _day(now), _day(then)
             if now_day is None or now.strip(b" \0")[:8] == b"19000101":
                 continue
@@ -261,7 +254,7 @@ class _Judge:
             _day(then)
             for (_, tag), was in self.before.items()
             if tag == seen.tag
-            for then in was.tobytes().split(b"\\")
+            for then in bytes(self.original.content[was.start : was.end]).split(b"\\")
         }
         if value.strip(b" \0") in _DUMMIES or there.issuperset(moved):
             return None
@@ -277,7 +270,11 @@ def _named(tag: int) -> str:
 
 
 def _day(raw: bytes) -> date | None:
-    digits = re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8]
+    return _day_of(re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8])
+
+
+@functools.lru_cache(maxsize=4096)
+def _day_of(digits: bytes) -> date | None:
     try:
         return datetime.strptime(digits.decode("ascii"), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError:
@@ -285,6 +282,15 @@ def _day(raw: bytes) -> date | None:
 
 
 def _has_pattern(value: bytes) -> bool:
+    return _short_has_pattern(value) if len(value) <= _REMEMBERED_BYTES else _meets_pattern(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _short_has_pattern(value: bytes) -> bool:
+    return _meets_pattern(value)
+
+
+def _meets_pattern(value: bytes) -> bool:
     for pattern in _PATTERNS:
         for met in pattern.finditer(value):
             digits = met[0]
@@ -318,7 +324,7 @@ def _search(original: Body, result: Body, known: KnownIdentity, columns: frozens
         seen = result.elements[at] if at >= 0 else None
         if seen is None or not seen.start <= start < seen.end:
             yield Finding(where="bytes between values", what="known identity")
-        elif _Judge._vr(seen) not in _NOT_TEXT and not _is_code(seen):
+        elif seen.vr not in _NOT_TEXT and not _is_code(seen):
             yield Finding(where=_named(seen.tag), what="known identity")
 
 
@@ -332,17 +338,15 @@ def _identity_of(body: Body, number_tags: frozenset[int]) -> tuple[set[str], set
     names: set[str] = set()
     numbers: set[str] = set()
     days: set[date] = set()
-    for seen in body.elements:
-        if seen.start == seen.end:
+    for _, tag, vr, start, end in body.elements:
+        if start == end:
             continue
-        is_name = _Judge._vr(seen) == b"PN" or seen.tag in _NAMES
-        if is_name or seen.tag in number_tags:
-            raw = re.sub(rb"\x1b[$()-][)(]?[A-Z@]", b"", bytes(body.content[seen.start : seen.end])).strip(
-                b" \0"
-            )
+        is_name = vr == b"PN" or tag in _NAMES
+        if is_name or tag in number_tags:
+            raw = _ESCAPE.sub(b"", bytes(body.content[start:end])).strip(b" \0")
             into = names if is_name else numbers
             into.update(part for text in _readings(raw) for part in text.split("\\"))
-        elif seen.tag == 0x00100030 and (day := _day(bytes(body.content[seen.start : seen.end]))):
+        elif tag == 0x00100030 and (day := _day(bytes(body.content[start:end]))):
             days.add(day)
     return names, numbers, days
 

@@ -81,7 +81,7 @@ def safe_private(body: Body) -> dict[tuple[tuple[int, ...], int], bytes]:
         block = seen.tag & 0xFFFF0000 | low >> 8
         name = f"{owners.get((seen.path, block), '')} ({seen.tag >> 16:04X},xx{low & 0xFF:02X})"
         vr = _safe_list().get(name)
-        if vr is not None and seen.vr in (b"", vr) and _looks_like(vr, value):
+        if vr is not None and seen.vr in (b"UN", vr) and _looks_like(vr, value):
             found[seen.path, seen.tag] = vr
             found[seen.path, block] = b"LO"
     return found

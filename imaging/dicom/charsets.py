@@ -9,6 +9,7 @@ the advantage.
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ _ESCAPES = {
 }  # fmt: skip
 _ESCAPE = re.compile(rb"\x1b(\([A-Z]|\)[A-Z]|-[A-Za-z]|\$[()][A-Z]|\$[A-Z@])")
 _DECLARED_BONUS = 0.2
+_REMEMBERED_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,15 @@ def decode(raw: bytes, declared: tuple[str, ...] = ()) -> Text:
     `declared` are the values of Specific Character Set (0008,0005). Split at `\\`, `^` and `=` only afterwards:
     these bytes are second halves of characters in GBK and GB18030.
     """
+    return _decode_short(raw, declared) if len(raw) <= _REMEMBERED_BYTES else _decode(raw, declared)
+
+
+@functools.lru_cache(maxsize=4096)
+def _decode_short(raw: bytes, declared: tuple[str, ...]) -> Text:
+    return _decode(raw, declared)
+
+
+def _decode(raw: bytes, declared: tuple[str, ...]) -> Text:
     raw = raw.rstrip(b" \0")
     if b"\x1b" in raw:
         return _iso_2022(raw, declared)

@@ -16,7 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from cases.errors import Quarantine
 from cases.reasons import REASONS
 from imaging.deid import keys, second_pass
-from imaging.deid.dicom import deidentify_dataset, deidentify_file
+from imaging.deid.dicom import deidentify_dataset, deidentify_file, patient_of
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.ocr import Engine
@@ -51,6 +51,17 @@ def samples():
 SLOW = frozenset(
     {"color3d_jpeg_baseline.dcm", "OBXXXX1A_2frame.dcm", "OBXXXX1A_rle_2frame.dcm", "JPEG-LL.dcm"}
 )
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"), [("0042 ", "0042"), ("患者7", "患者7"), ("", "1.2.3.999"), (None, "1.2.3.999")]
+)
+def test_a_file_is_of_the_patient_that_it_states_or_of_its_study(stated, said, ct, tmp_path):
+    ct.SpecificCharacterSet, ct.StudyInstanceUID = "GB18030", "1.2.3.999"
+    del ct.PatientID
+    if stated is not None:
+        ct.PatientID = stated
+    assert patient_of(saved(ct, tmp_path / "in.dcm")) == said
 
 
 @pytest.mark.parametrize("source", samples(), ids=lambda p: p.name)

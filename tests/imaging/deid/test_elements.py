@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cases.errors import Quarantine
 from cases.ports import PatientKey
-from imaging.deid import part10, second_pass
+from imaging.deid import part10, second_pass, second_reader
 from imaging.deid.dicom import deidentify_file
 from imaging.deid.elements import Damaged, Element, Encoding, Reader, Writer
 from imaging.deid.known import KnownIdentity
@@ -80,6 +80,62 @@ def test_no_change_of_bytes_crashes_either_reader(changes):
         head = part10.read_head(memoryview(raw))
         Reader(memoryview(raw), head.start, head.encoding).read()
     with suppress(Unreadable):
+        take_apart(memoryview(raw), frozenset())
+
+
+CT = sample("CT_small.dcm").read_bytes()
+LENGTHS = sorted(
+    {
+        at
+        for at in range(132, 6000)
+        if CT[at : at + 2] in (b"LO", b"DS", b"SQ", b"SH", b"\xff\xff", b"\xfe\xff")
+    }
+)
+
+
+def elements_of(reader):
+    try:
+        return [(e.tag, e.vr, bytes(e.value), len(e.items or ())) for e in reader.read()]
+    except Damaged:
+        return Damaged
+
+
+def seen_in(raw):
+    try:
+        return take_apart(raw, frozenset()).elements
+    except Unreadable:
+        return Unreadable
+
+
+@settings(max_examples=300, deadline=2000)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(LENGTHS) | st.integers(132, 6000), st.integers(0, 9), st.integers(0, 255)),
+        max_size=4,
+    )
+)
+def test_the_loops_over_plain_elements_read_what_the_general_reading_reads(changes):
+    raw = bytearray(CT)
+    for at, beyond, byte in changes:
+        raw[at + beyond] = byte
+    content = memoryview(raw)
+    start = part10.read_head(memoryview(CT)).start
+    fast = elements_of(Reader(content, start, EXPLICIT)), seen_in(content)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reader, "_plain_elements", lambda *_: False)
+        patch.setattr(second_reader._Stream, "_narrow_ones", lambda *_: None)
+        slow = elements_of(Reader(content, start, EXPLICIT)), seen_in(content)
+
+    assert fast == slow
+
+
+def test_an_item_that_leads_beyond_the_file_is_unreadable():
+    item = bytes.fromhex("feff00e0") + (1 << 20).to_bytes(4, "little")
+    sequence = bytes.fromhex("08001511") + b"SQ\0\0" + bytes.fromhex("ffffffff") + item
+    value = bytes.fromhex("08001010") + b"SH\2\0AB"
+    raw = part10.written_head("1.2", "1.3", "1.2.840.10008.1.2.1") + sequence + value * 2 + b"\x08\0"
+    with pytest.raises(Unreadable):
         take_apart(memoryview(raw), frozenset())
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from imaging.deid import profiles
+from imaging.deid import profiles, rules
 from imaging.deid.dicom import transform
 from imaging.deid.elements import Element, Reader, Writer
 from imaging.deid.profiles import Action, profile, table
@@ -30,6 +32,26 @@ def test_no_canary_of_any_attribute_comes_out(name, key, known):
     transform(elements, key, known, profile(name))
 
     assert leaks(written(elements)) == []
+
+
+@pytest.mark.parametrize("name", ["network", "basic"])
+def test_what_is_remembered_of_a_patient_is_what_would_be_worked_out(name, key, known):
+    chosen = profile(name)
+    rules._memory_of.cache_clear()
+    first, again = identified(), identified()
+    counted = transform(first, key, known, chosen)
+    assert transform(again, key, known, chosen) == counted
+    assert written(again) == written(first)
+
+
+def test_what_is_remembered_of_one_patient_never_serves_another(key, known):
+    other = replace(key, pseudonym="P-ZZZZZZZZZZZZZ", shift_days=-7, secret=b"t" * 32)
+    one, two, alone = identified(), identified(), identified()
+    transform(one, key, known, profile("network"))
+    transform(two, other, known, profile("network"))
+    rules._memory_of.cache_clear()
+    transform(alone, other, known, profile("network"))
+    assert written(two) == written(alone) != written(one)
 
 
 def test_the_plain_basic_profile_removes_what_nobody_knew(key, known):
