@@ -10,7 +10,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Reason:
-    """`what` and `todo` in English and Simplified Chinese; `who` acts: the clinic or an operator."""
+    """`what` and `todo` in English and Simplified Chinese; `who` acts: the clinic or an operator.
+
+    `back` is what the clinic does once the case or drop was sent back to it: for its own reasons the same as `todo`.
+    """
 
     code: str
     who: str
@@ -18,7 +21,12 @@ class Reason:
     todo: str
     what_zh: str
     todo_zh: str
+    back: str
+    back_zh: str
 
+
+# What the clinic of a quarantined case or drop is told to do.
+HELD = ("An operator of the network looks at it; you need do nothing.", "运营人员将进行核查,贵机构无需操作。")
 
 # code | who | what happened | what to do | the same in Chinese
 _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
@@ -83,7 +91,8 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
      "Look at what was lost; correct the profile or the order and replay.",
      "脱敏去除了阅片所需的信息。", "请查看缺失内容,修正规则或申请单后重新处理。"),
     ("pixels-doubtful", "operator", "The picture may carry burned-in identity.",
-     "Look at the picture; release only if it shows no identity.", "图像中可能含有烧录的身份信息。", "请查看图像,确认无身份信息后方可放行。"),
+     "Ask the clinic for pictures without patient data, and reject the case. Releasing it looks at the picture again.",
+     "图像中可能含有烧录的身份信息。", "请机构提供不含患者信息的图像并退回该病例;放行只会重新检查图像。"),
     ("slide-unsafe", "operator", "The slide's format cannot be made safe.",
      "Ask the clinic to export it as SVS, DICOM or pyramidal TIFF.", "该切片格式无法安全脱敏。", "请机构导出为 SVS、DICOM 或金字塔 TIFF。"),
     ("conversion-failed", "operator", "The configured converter made no slide that can be taken.",
@@ -107,7 +116,37 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
      "Restore the service named in the detail, then replay.", "外部服务多次重试后仍不可用。", "请恢复所述服务后重新处理。"),
 )  # fmt: skip
 
-REASONS: dict[str, Reason] = {
-    code: Reason(code=code, who=who, what=what, todo=todo, what_zh=what_zh, todo_zh=todo_zh)
-    for code, who, what, todo, what_zh, todo_zh in _ROWS
-}
+_EXPORT_SLIDE = (
+    "Export the slide as SVS, DICOM or pyramidal TIFF and drop again.", "请将切片导出为 SVS、DICOM 或金字塔 TIFF 后重新提交。"
+)  # fmt: skip
+# code | what the clinic does once an operator has sent it back | the same in Chinese
+_BACK: dict[str, tuple[str, str]] = {
+    "accession-reused": ("Give the new case an accession number of its own and drop again.", "请为新病例使用新的检查号后重新提交。"),
+    "identity-mismatch": ("Find out whose files these are, correct the order or the files, and drop again.",
+                          "请核实文件属于哪位患者,更正申请单或文件后重新提交。"),
+    "label-mismatch": ("Compare the slide's label with the order, correct what is wrong, and drop again.",
+                       "请核对切片标签与申请单,更正后重新提交。"),
+    "file-damaged": ("Export the file again and drop again.", "请重新导出该文件后重新提交。"),
+    "format-unknown": ("Export it as DICOM, or a slide as SVS, DICOM or pyramidal TIFF, and drop again.",
+                       "请导出为 DICOM(切片可为 SVS、DICOM 或金字塔 TIFF)后重新提交。"),
+    "archive-unsafe": ("Drop the files without the archive.", "请不打包,直接提交文件。"),
+    "uid-conflict": ("Find out which of the two files is right and drop that one alone.", "请确认两个文件中正确的一个并单独提交。"),
+    "uid-invalid": ("Export the study again from the PACS and drop again.", "请从 PACS 重新导出该检查后重新提交。"),
+    "service-mismatch": ("Correct the order or the files and drop again.", "请更正申请单或文件后重新提交。"),
+    "read-limit": ("Export the file again and drop again.", "请重新导出该文件后重新提交。"),
+    "pixels-doubtful": ("Export the pictures without the patient's data in them and drop again.",
+                        "请导出不含患者信息的图像后重新提交。"),
+    "slide-unsafe": _EXPORT_SLIDE,
+    "conversion-failed": _EXPORT_SLIDE,
+}  # fmt: skip
+_CALL = ("Call the network's operators before you drop again.", "重新提交前请联系运营人员。")
+
+
+def _made(code: str, who: str, what: str, todo: str, what_zh: str, todo_zh: str) -> Reason:
+    back, back_zh = (todo, todo_zh) if who == "clinic" else _BACK.get(code, _CALL)
+    return Reason(
+        code=code, who=who, what=what, todo=todo, what_zh=what_zh, todo_zh=todo_zh, back=back, back_zh=back_zh
+    )
+
+
+REASONS: dict[str, Reason] = {row[0]: _made(*row) for row in _ROWS}

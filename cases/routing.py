@@ -286,4 +286,4 @@ def _why_behind(standing: _Standing, best: _Standing) -> Said:
 
 
 def _local(at: datetime, zone: ZoneInfo) -> str:
-    return at.astimezone(zone).strftime("%Y-%m-%d %H:%M")
+    return at.astimezone(zone).isoformat(" ", "minutes")

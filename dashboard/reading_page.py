@@ -24,8 +24,9 @@ def show(here: Here, work_item_id: str, leave: Callable[[], None]) -> None:
     brief = item["brief"]
     chips = [
         look.chip(here.known("priority", item["priority"]), look.PRIORITY_TONES[item["priority"]]),
-        look.chip(here.time_left(item["seconds_left"]), "bad" if item["overdue"] else "calm"),
     ]
+    if item["seconds_left"] is not None:
+        chips.append(look.chip(here.time_left(item["seconds_left"]), "bad" if item["overdue"] else "calm"))
     who = f"{here.age(brief['age'])}, {here.known('sex', brief['sex'])}"
     look.title(
         here.named(item, "service_name"), chips, f"{brief['pseudonym']}  ·  {who}  ·  {item['case_id']}"

@@ -89,12 +89,18 @@ def _line(here: Here, item: Json) -> None:
         with words:
             look.row(
                 (here.named(item, "service_name"), f"{brief['procedure']} · {brief['body_site']}"),
-                (here.time_left(item["seconds_left"]), here.moment(item["due_at"])),
+                _time(here, item),
                 (brief["clinical_question"], f"{here.age(brief['age'])}, {here.known('sex', brief['sex'])}"),
                 _chips(here, item),
             )
         with button:
             _button(here, item)
+
+
+def _time(here: Here, item: Json) -> tuple[str, str]:
+    if item["state"] == "COMPLETED":
+        return here.t("worklist.signed"), ""
+    return here.time_left(item["seconds_left"]), here.moment(item["due_at"])
 
 
 def _chips(here: Here, item: Json) -> list[look.Markup]:

@@ -101,7 +101,12 @@ def show_case(asking: Signed, case_id: str) -> CaseDetail:
         **words.case_line(asking, listed).model_dump(),
         timeline=words.timeline(rows),
         legs=words.legs(rows, listed.now),
-        reason=words.reason(case.reason_code, case.reason_detail),
+        reason=words.reason(
+            case.reason_code,
+            case.reason_detail,
+            clinic=asking.who.role == "clinic",
+            held=case.state == "quarantined",
+        ),
         report=words.report_line(asking.network, report),
         **_contents(documents.get("preprocess")),
         remarks=words.remarks(said),

@@ -268,7 +268,9 @@ def _line(asking: Caller, drop: Drop) -> DropLine:
         missing=tuple(drop.missing) if own else (),
         missing_count=len(drop.missing),
         problems=tuple(drop.problems),
-        reason=words.reason(drop.reason_code, drop.reason_detail),
+        reason=words.reason(
+            drop.reason_code, drop.reason_detail, clinic=own, held=drop.state == "quarantined"
+        ),
         receipt=drop.receipt if own else None,
     )
 

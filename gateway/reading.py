@@ -234,8 +234,9 @@ def _line(asking: Caller, listed: Listed) -> WorkItemLine:
     item = listed.item
     if item.partner != asking.who.organisation:
         raise UnknownWorkItem(f"no work item {item.id}")
-    left = (listed.due_at - listed.now).total_seconds() if listed.due_at else None
-    overdue = left is not None and left < 0 and item.state in worklist.OPEN
+    runs = listed.due_at is not None and item.state in worklist.OPEN
+    left = (listed.due_at - listed.now).total_seconds() if listed.due_at and runs else None
+    overdue = left is not None and left < 0
     name, name_zh = words.service_names(asking.network, listed.service)
     place, place_zh = words.place(listed.priority, overdue=overdue)
     address = f"/api/work-items/{item.id}/previews"

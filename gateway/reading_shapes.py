@@ -28,7 +28,7 @@ class ReportShown(Shape):
 
 
 class WorkItemLine(Shape):
-    """One reading: `seconds_left` of the service level is negative when overdue.
+    """One reading: `seconds_left` of the service level is negative when overdue, and absent once it is read.
 
     `place_reason` says in words why it stands where it stands on the worklist. `draft` and `report` are there for a
     single item, the draft for its holder alone.

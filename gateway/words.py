@@ -9,7 +9,7 @@ from typing import Any
 from cases import turnaround
 from cases.milestones import MILESTONES
 from cases.network import Network
-from cases.reasons import REASONS
+from cases.reasons import HELD, REASONS
 from cases.states import CASE_ENDED
 from cases.waiting import waits_for
 from gateway.shapes import CaseLine, LegTime, OrganisationName, ReasonShown, Remark, ReportLine, TimelineEntry
@@ -93,17 +93,22 @@ def case_line(asking: Caller, listed: Listed) -> CaseLine:
     )
 
 
-def reason(code: str | None, detail: str | None) -> ReasonShown | None:
-    """The reason of that code in words, with what was found."""
+def reason(
+    code: str | None, detail: str | None, *, clinic: bool = False, held: bool = False
+) -> ReasonShown | None:
+    """The reason of that code in words, with what was found, and what its reader does: an operator or the `clinic`."""
     if code is None or code not in REASONS:
         return None
     row = REASONS[code]
+    todo, todo_zh = row.todo, row.todo_zh
+    if clinic:
+        todo, todo_zh = HELD if held else (row.back, row.back_zh)
     return ReasonShown(
         code=row.code,
         what=row.what,
-        todo=row.todo,
+        todo=todo,
         what_zh=row.what_zh,
-        todo_zh=row.todo_zh,
+        todo_zh=todo_zh,
         detail=detail or "",
     )
 

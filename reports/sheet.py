@@ -163,18 +163,21 @@ class Sheet(FPDF):
 
     def facts(self, facts: Sequence[Fact], columns: int, size: float = BODY - 0.5) -> None:
         """Labels in small grey over their values, `columns` beside each other, rows as high as they need."""
-        width = WIDTH / columns
+        width, small = WIDTH / columns, SMALL - 0.5
         for start in range(0, len(facts), columns):
             beside = facts[start : start + columns]
-            row = [(self.shown(name), self.wrapped(value, size, width - 4)) for name, value in beside]
-            height = leading(SMALL - 0.5) + max(len(lines) for _, lines in row) * leading(size) + 1.0
+            names = [self.wrapped(name, small, width - 4) for name, _ in beside]
+            values = [self.wrapped(value, size, width - 4) for _, value in beside]
+            above = max(map(len, names)) * leading(small)
+            height = above + max(map(len, values)) * leading(size) + 1.0
             self.room(height)
             top = self.get_y()
-            for column, (name, lines) in enumerate(row):
+            for column, (name, lines) in enumerate(zip(names, values, strict=True)):
                 x = MARGIN + column * width
-                self.put(x, top, name, SMALL - 0.5, QUIET)
+                for number, line in enumerate(name):
+                    self.put(x, top + number * leading(small), line, small, QUIET)
                 for number, line in enumerate(lines):
-                    self.put(x, top + leading(SMALL - 0.5) + number * leading(size), line, size)
+                    self.put(x, top + above + number * leading(size), line, size)
             self.set_y(top + height)
 
     def ruled(self, head: Sequence[str], rows: Sequence[Sequence[str]], widths: Sequence[float]) -> None:

@@ -169,7 +169,7 @@ def look_again(connection: Connection, clinic: str) -> None:
 
 def complete(connection: Connection, drop: Drop, *, family: str, priority: str) -> None:
     """Everything that the order names is there: write the run of `receive`."""
-    _advance(connection, drop.id, "completed", {"completed_at": "clock_timestamp()"})
+    _advance(connection, drop.id, "completed", {"completed_at": "clock_timestamp()", "missing": "'[]'"})
     runs.add(
         connection,
         case_id=drop.id,

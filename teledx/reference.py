@@ -20,6 +20,7 @@ from cases.order import Order
 from cases.reasons import REASONS
 from cases.states import MACHINES
 from cases.turnaround import LEGS, MEASURES
+from teledx.samples import orders
 
 DOCS = Path(__file__).parents[1] / "docs"
 BEGIN, END = "<!-- generated: begin -->", "<!-- generated: end -->"
@@ -57,6 +58,13 @@ def order_schema() -> str:
     return json.dumps(schema, ensure_ascii=False, indent=2) + "\n"
 
 
+def order_example() -> str:
+    """A complete order for a chest CT of one file, to begin from."""
+    image = {"name": "image.dcm", "size": 123456, "sha256": "0" * 64}
+    made = orders.order("ct", orders.PATIENTS[0], [image], accession_number="CT20261123-001")
+    return made.model_dump_json(indent=2, exclude_none=True, exclude_defaults=True) + "\n"
+
+
 def tables() -> str:
     """States, milestones, legs, reasons and permissions."""
     return "\n".join((_states(), _milestones(), _legs(), _reasons(), _permissions()))
@@ -79,6 +87,7 @@ def pages() -> dict[Path, str]:
         DOCS / "operations.md": _between(DOCS / "operations.md", of_commands.settings()),
         DOCS / "api.md": _between(DOCS / "api.md", of_gateway.api()),
         DOCS / "order.schema.json": order_schema(),
+        DOCS / "order.example.json": order_example(),
         DOCS / "network.md": _between(DOCS / "network.md", network_keys()),
         DOCS / "deidentification.md": _between(DOCS / "deidentification.md", deidentification()),
         DOCS / "tables.md": _between(DOCS / "tables.md", tables()),
@@ -207,9 +216,19 @@ def _legs() -> str:
 
 
 def _reasons() -> str:
-    rows = [(f"`{r.code}`", r.who, r.what, r.todo, f"{r.what_zh} {r.todo_zh}") for r in REASONS.values()]
+    rows = [
+        (
+            f"`{r.code}`",
+            r.who,
+            r.what,
+            r.todo,
+            f"{r.what_zh} {r.todo_zh}",
+            r.back if r.who == "operator" else "",
+        )
+        for r in REASONS.values()
+    ]
     return "## Reasons for which a case stops\n\n" + table(
-        ("code", "who acts", "what happened", "what to do", "中文"), rows
+        ("code", "who acts", "what happened", "what to do", "中文", "the clinic, once it is sent back"), rows
     )
 
 

@@ -19,7 +19,7 @@ from cases.errors import NotAllowed, Transient
 from cases.fitness import unfit
 from cases.network import Network
 from cases.order import ORDER_NAME, Order, problems
-from cases.reasons import REASONS
+from cases.reasons import HELD, REASONS
 from storage import drops
 from storage.database import Database
 from storage.drops import Drop
@@ -259,13 +259,14 @@ def _take_out(s3: S3, drop: Drop) -> None:
 
 def _reason_notice(drop: Drop) -> dict[str, object]:
     reason = REASONS[drop.reason_code or "order-invalid"]
+    todo, todo_zh = HELD if drop.state == "quarantined" else (reason.back, reason.back_zh)
     return {
         "drop": drop.id,
         "reason": reason.code,
         "what": reason.what,
-        "todo": reason.todo,
+        "todo": todo,
         "what_zh": reason.what_zh,
-        "todo_zh": reason.todo_zh,
+        "todo_zh": todo_zh,
         "problems": drop.problems,
         "missing": drop.missing,
     }

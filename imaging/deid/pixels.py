@@ -38,6 +38,7 @@ _COMPOSITE = 16
 _LOOKED_AT_ONE_BY_ONE = 4
 _LOOSE_DATE = re.compile(r"(?:19|20)\d{2}[-/.年]\d{1,2}[-/.月]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}")
 _SQUEEZED_LEAST = 5
+_KNOWN = "a name or number of this case"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,14 +147,14 @@ def what_identifies(
     box: TextBox, known: KnownIdentity, dates: frozenset[str] = frozenset()
 ) -> tuple[str, ...]:
     """What in one line of text identifies, in words. Spaces are not always read, so they count for nothing."""
-    found = {what for _, _, what in spans(box.text, known)}
+    found = {_KNOWN if what == "known" else what for _, _, what in spans(box.text, known)}
     squeezed = squeeze(box.text)
     values = (*known.names, *known.people, *known.identifiers, *known.phones, *known.addresses, *known.places)
     for value in values:
         least = 2 if not squeeze(value).isascii() else _SQUEEZED_LEAST
         forms = [squeeze(group) for group in value.split("=")]
         if any(len(form) >= least and form in squeezed for form in forms):
-            found.add("known")
+            found.add(_KNOWN)
     if _LOOSE_DATE.search(box.text) or any(day in squeezed for day in dates):
         found.add("date")
     return tuple(sorted(found))

@@ -16,7 +16,16 @@ from teledx.commands.table import Command
 from teledx.commands.words import duration, local_time
 from teledx.commands.words import in_own_language as said
 
-CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="The case's number, such as K7QX-3M9D.")]
+
+def case_number(typed: str) -> str:
+    """A case's number however it was typed: small letters and a hyphen left out are no reason not to know it."""
+    plain = typed.strip().upper()
+    return f"{plain[:4]}-{plain[4:]}" if len(plain) == 8 and plain.isalnum() else plain
+
+
+CaseArgument = Annotated[
+    str, typer.Argument(metavar="CASE", parser=case_number, help="The case's number, such as K7QX-3M9D.")
+]
 # States of a case or a drop in which something was withheld or sent back.
 ASIDE = ("quarantined", "rejected", "awaiting_clinic")
 
@@ -24,7 +33,8 @@ ASIDE = ("quarantined", "rejected", "awaiting_clinic")
 def status(
     session: Session,
     case: Annotated[
-        str | None, typer.Argument(metavar="[CASE]", help="A case or a drop; without: a list.")
+        str | None,
+        typer.Argument(metavar="[CASE]", parser=case_number, help="A case or a drop; without: a list."),
     ] = None,
     state: Annotated[str | None, typer.Option(help="List only cases in this state.")] = None,
     service: Annotated[str | None, typer.Option(help="List only cases of this service.")] = None,
@@ -203,6 +213,12 @@ def show_reason(out: Out, reason: dict[str, Any] | None) -> None:
         )
 
 
+def show_remarks(out: Out, remarks: list[dict[str, Any]]) -> None:
+    """What people said of it."""
+    for remark in remarks:
+        out.line(f"{local_time(remark['at'])}  {remark['by']}: {remark['words']}")
+
+
 def _detail(out: Out, case: dict[str, Any]) -> None:
     out.facts(
         (
@@ -217,6 +233,7 @@ def _detail(out: Out, case: dict[str, Any]) -> None:
         )
     )
     show_reason(out, case["reason"])
+    show_remarks(out, case["remarks"])
     if case["report"]:
         _report(out, case["report"])
     out.line()

@@ -28,7 +28,7 @@ MEANINGS: dict[Exit, str] = {
     Exit.NOT_ALLOWED: "not signed in, or your role may not do this",
     Exit.AWAY: "a server that this needs does not answer; the same command may work later",
     Exit.CONFLICT: "not possible any more: somebody else holds it, or it has moved on",
-    Exit.INTERRUPTED: "stopped by Ctrl-C",
+    Exit.INTERRUPTED: "stopped by Ctrl-C (`up` and `demo`, which run until then, end with 0)",
 }
 
 # What the gateway's answers mean to a script; a status that is not here is FAILED.

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from teledx.client import at
-from teledx.commands.cases import show_reason
+from teledx.commands.cases import case_number, show_reason, show_remarks
 from teledx.commands.exits import Exit
 from teledx.commands.output import Out
 from teledx.commands.session import Session
@@ -15,7 +15,8 @@ from teledx.commands.table import Command
 from teledx.commands.words import local_time
 
 HeldArgument = Annotated[
-    str, typer.Argument(metavar="CASE", help="The number of the quarantined case or drop.")
+    str,
+    typer.Argument(metavar="CASE", parser=case_number, help="The number of the quarantined case or drop."),
 ]
 WhyOption = Annotated[str, typer.Option(help="Why; it is kept with your name.")]
 
@@ -128,8 +129,7 @@ def _held(out: Out, held: dict[str, Any]) -> None:
         )
     )
     show_reason(out, held["reason"])
-    for remark in held["remarks"]:
-        out.line(f"{local_time(remark['at'])}  {remark['by']}: {remark['words']}")
+    show_remarks(out, held["remarks"])
 
 
 def _row(words: str, run: Any, *examples: str) -> Command:

@@ -19,10 +19,10 @@ def in_own_language(row: Mapping[str, Any], name: str) -> Any:
 
 
 def local_time(text: str | None) -> str:
-    """An ISO 8601 moment in this machine's time zone, to the second; '' for none."""
+    """An ISO 8601 moment in this machine's time zone, to the second and with its offset; '' for none."""
     if not text:
         return ""
-    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromisoformat(text).astimezone().isoformat(" ", "seconds")
 
 
 def duration(seconds: float) -> str:

@@ -22,7 +22,7 @@ from storage.database import Database
 from teledx.demo import screen
 from teledx.demo.people import Clinic, Person, Reader, wait_for
 from teledx.demo.script import SCENES, Scene
-from teledx.house import House
+from teledx.house import House, write_operator_file
 from teledx.supervisor import Report, signals_interrupt
 
 START_SECONDS = 120.0
@@ -62,6 +62,7 @@ def main(
                         json.dumps(screen.as_json(course, began), ensure_ascii=False, indent=1)
                     )
                 if not once:
+                    write_operator_file(house)
                     screen.show_doors(console, course)
                     house.supervisor.wait()
         except KeyboardInterrupt:

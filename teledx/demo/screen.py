@@ -80,6 +80,10 @@ def show_doors(console: Console, course: Course) -> None:
     for person in course.people.values():
         people.add_row(person.account, person.organisation, person.role, person.token)
     console.print(people)
+    console.print(
+        f"For commands in another terminal: `set -a; . {course.house.operator_file}; set +a`,"
+        " then `TELEDX_TOKEN=... .venv/bin/teledx status`."
+    )
     console.print("Ctrl-C ends the demonstration and everything that it started.")
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -40,10 +41,21 @@ class Scene:
     acknowledged: bool = False
     findings: str = ""
     conclusion: str = ""
+    order: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def accession_number(self) -> str:
-        return f"{self.service.upper()[:2]}-{self.name}"
+        return _accession_numbers()[self.name]
+
+
+@functools.cache
+def _accession_numbers() -> Mapping[str, str]:
+    """By scene, as clinics count them; of one day, should it end meanwhile."""
+    return {s.name: orders.today_number(s.service.upper()[:2], n) for n, s in enumerate(SCENES, 1)}
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"text": text}
 
 
 def _write(folder: Path, name: str, content: bytes) -> dict[str, Any]:
@@ -61,6 +73,7 @@ def _order(scene: Scene, files: list[dict[str, Any]], **changes: Any) -> Order:
         accession_number=scene.accession_number,
         priority=scene.priority,
         **changes,
+        **scene.order,
     )
 
 
@@ -123,7 +136,9 @@ NOTHING_FOUND = "胸部未见明显异常。"
 SCENES: tuple[Scene, ...] = (
     Scene(name="stat head CT", clinic="wuxiang", service="ct", patient=PATIENTS[4], priority="stat",
           make=ct(24, "CT1"), ends="acknowledged", acknowledged=True,
-          findings="脑实质密度均匀,未见出血灶。中线结构居中。", conclusion="颅内未见出血。"),
+          findings="脑实质密度均匀,未见出血灶。中线结构居中。", conclusion="颅内未见出血。",
+          order={"procedure": _text("头颅CT平扫"), "body_site": _text("头颅"), "history": "一小时前从床上跌落。",
+                 "clinical_question": "跌落后呕吐两次,请排除颅内出血。"}),
     Scene(name="chest CT", clinic="jiangshan", service="ct", patient=PATIENTS[0], priority="routine",
           make=ct(120, "CT1"), ends="returned", findings=CLEAR_LUNGS, conclusion=NOTHING_FOUND),
     Scene(name="brain MR", clinic="jiangshan", service="mr", patient=PATIENTS[1], priority="routine",
@@ -140,13 +155,16 @@ SCENES: tuple[Scene, ...] = (
           priority="routine", make=single("US1_UNCR.dcm", "US1"), ends="quarantined", reason="pixels-doubtful",
           signed=False),
     Scene(name="hand X-ray", clinic="jiangshan", service="xray", patient=PATIENTS[1], priority="routine",
-          make=single("RG3_UNCR.dcm", "DR1"), ends="delivered", signed=False),
+          make=single("RG3_UNCR.dcm", "DR1"), ends="delivered", signed=False,
+          order={"procedure": _text("手正斜位片"), "body_site": _text("手"),
+                 "clinical_question": "跌倒后手部肿痛,有无骨折?"}),
     Scene(name="colon biopsy", clinic="yinzhou-people", service="histology", patient=PATIENTS[2], priority="routine",
-          make=slide(24_000_000, "S26-01240"), ends="delivered", signed=False),
+          make=slide(24_000_000, "S26-01240"), ends="delivered", signed=False,
+          order={"procedure": _text("结肠黏膜活检病理"), "body_site": _text("乙状结肠"), "history": "便血一月。",
+                 "clinical_question": "乙状结肠息肉样隆起,请评估病变性质。"}),
     Scene(name="damaged file", clinic="jiangshan", service="ct", patient=PATIENTS[1], priority="routine",
           make=broken, ends="quarantined", reason="file-damaged", signed=False),
     Scene(name="another patient", clinic="wuxiang", service="ct", patient=PATIENTS[4], priority="routine",
-          make=swapped(PATIENTS[3]), ends="quarantined", reason="identity-mismatch", signed=False),
+          make=swapped(PATIENTS[3]), ends="quarantined", reason="identity-mismatch", signed=False,
+          order={"clinical_question": "发热咳嗽五天,请排除肺炎。", "history": ""}),
 )  # fmt: skip
-
-BY_NAME: Mapping[str, Scene] = {scene.accession_number: scene for scene in SCENES}

@@ -23,7 +23,7 @@ def test_every_state_has_words_in_both_languages_in_every_situation(state, situa
 def test_a_case_that_was_sent_back_says_what_and_what_to_do(code):
     english, chinese = waits_for("rejected", reason_code=code)
     assert REASONS[code].what in english
-    assert REASONS[code].todo_zh in chinese
+    assert REASONS[code].back_zh in chinese
 
 
 def test_no_row_of_the_table_names_a_state_or_situation_that_there_is_not():

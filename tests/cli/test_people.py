@@ -57,6 +57,7 @@ def test_a_clinic_lists_its_cases_and_follows_one(region, chen):
     assert "戴诗琪" in shown.out
     assert "waits for a reader" in shown.out
     assert chen("status", case, "--json").json["state"] == "delivered"
+    assert chen("status", case.lower().replace("-", ""), "--json").json["state"] == "delivered"
 
 
 def test_a_list_is_narrowed_by_state_service_priority_and_whether_it_is_at_an_end(region, chen):

@@ -5,6 +5,7 @@ from datetime import datetime
 import pytest
 
 from cases.documents import Preprocessed, Preview, SlideFound, StoredObject
+from cases.reasons import HELD, REASONS
 from storage import cases, readings
 from tests.storage.filled import advanced, delivered, open_item, received, returned, set_aside, signed
 
@@ -220,8 +221,10 @@ def test_a_rejected_case_keeps_its_reason_and_the_operators_words_for_the_clinic
     case_id = received(region)
     set_aside(region, case_id)
     yu, chen = at_region("yu"), at_region("chen")
+    assert line_of(chen, case_id)["reason"]["todo"] == HELD[0]
     yu.post(f"/api/quarantine/{case_id}/reject", json={"why": "files of somebody else"}).raise_for_status()
     told = line_of(chen, case_id)
+    assert told["reason"]["todo"] == REASONS["identity-mismatch"].back != REASONS["identity-mismatch"].todo
     assert (told["state"], told["reason"]["code"]) == ("rejected", "identity-mismatch")
     assert told["remarks"][0]["words"] == "files of somebody else"
 

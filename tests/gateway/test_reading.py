@@ -35,7 +35,8 @@ def test_a_reader_reads_a_case_from_the_worklist_to_the_signature(region, at_par
     assert (first["status"], first["version"]) == ("preliminary", 1)
     final = lin.post(url(item, "/sign"), json=BODY_JSON).raise_for_status().json()
     assert (final["status"], final["version"], final["report_id"]) == ("final", 2, first["report_id"])
-    assert the_item(lin, "COMPLETED")["case_state"] == "reported"
+    read = the_item(lin, "COMPLETED")
+    assert (read["case_state"], read["seconds_left"], read["overdue"]) == ("reported", None, False)
 
 
 def test_a_colleague_sees_who_holds_an_item_and_cannot_take_it(region, at_partner):
