@@ -14,6 +14,7 @@ from teledx.embedded.seaweedfs import Identity
 from tests.servers.object_store import ObjectStore
 from tests.servers.postgres import PostgresServer, TestDatabase
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.server import until
 from tests.shell.processes import mentioning
 
 
@@ -135,7 +136,8 @@ def test_a_killed_broker_leaves_no_process(rabbitmq: RabbitMQ) -> None:
     mark = str(rabbitmq.home)
     assert len(mentioning(mark)) >= 2
     rabbitmq.kill()
-    assert mentioning(mark) == {}
+    # its helpers end when they see that it is gone
+    until(lambda: mentioning(mark) == {}, what="the end of every process of the broker")
     rabbitmq.start()
 
 

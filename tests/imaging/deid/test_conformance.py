@@ -46,8 +46,8 @@ PLAIN = frozenset({
     "CT_small.dcm", "MR_small.dcm", "MR_small_implicit.dcm", "MR_small_bigendian.dcm", "image_dfl.dcm", "rtplan.dcm",
     "rtdose_1frame.dcm", "waveform_ecg.dcm", "liver_1frame.dcm", "examples_overlay.dcm", "JPEG2000.dcm",
 })  # fmt: skip
-CASES = [(s, p) for s in samples() for p in ("network", "basic")]
-CASES += [(s, p) for s in samples() if s.name in PLAIN for p in (EVERY_RETAINING, EVERY_CLEANING)]
+CASES = [(s, "network") for s in samples()]
+CASES += [(s, p) for s in samples() if s.name in PLAIN for p in ("basic", EVERY_RETAINING, EVERY_CLEANING)]
 
 
 @pytest.mark.parametrize(("source", "profile"), CASES, ids=lambda v: getattr(v, "name", v)[:40])
