@@ -7,9 +7,9 @@ Objects are named by zone (a bucket's role) and key. Nothing here but `Order`,
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Document(BaseModel):
@@ -115,12 +115,6 @@ class SlideFound(Document):
     label: Literal["matches", "unreadable", "absent", "confirmed"]
     plan: PlannedSlide | None = None
     converted: ConvertedSlide | None = None
-
-    @model_serializer(mode="wrap")
-    def _without_none(self, usual: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """The release before knows no `converted`; it reads every slide that has none."""
-        written: dict[str, Any] = usual(self)
-        return written if self.converted else {k: v for k, v in written.items() if k != "converted"}
 
 
 class StationUse(Document):

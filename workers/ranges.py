@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
 
 from cases.ports import Objects, Range
-from imaging.slides.source import inside
+from imaging.slides.source import cut_across
 
 # Bytes read from the store at once; a walk through directories and a few tiles reads little more than it looks at.
 BLOCK = 128 << 10
@@ -30,24 +29,17 @@ class RangesSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """:raises Quarantine: `file-damaged` if the range is not wholly inside."""
-        inside(offset, length, self.size)
-        parts = []
-        while length:
-            index = bisect_right(self._starts, offset) - 1
-            within = offset - self._starts[index]
-            part = self._within(index, within, min(length, self._ranges[index].length - within))
-            parts.append(part)
-            offset, length = offset + len(part), length - len(part)
+        parts = [self._within(*piece) for piece in cut_across(self._starts, offset, length)]
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _within(self, index: int, offset: int, length: int) -> bytes:
-        """`length` bytes of one range, or as many of them as lie in one block; a long piece is read as it is."""
+        """A part of one range: a long one as it is, a short one out of the blocks that it touches."""
         chosen = self._ranges[index]
         if length >= BLOCK:
             return self._objects.read(chosen.stored, chosen.offset + offset, length)
-        at = offset - offset % BLOCK
-        block = self._block(index, at)
-        return block[offset - at : offset - at + length]
+        first = offset - offset % BLOCK
+        blocks = b"".join(self._block(index, at) for at in range(first, offset + length, BLOCK))
+        return blocks[offset - first : offset - first + length]
 
     def _block(self, index: int, at: int) -> bytes:
         if (index, at) not in self._blocks:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from itertools import accumulate
 
 from imaging.slides.plan import SlidePlan
-from imaging.slides.source import Source, inside
+from imaging.slides.source import Source, cut_across
 
 
 class PlannedSource:
@@ -23,17 +22,11 @@ class PlannedSource:
 
     def read(self, offset: int, length: int) -> bytes:
         """:raises Quarantine: `file-damaged` if the range is not wholly inside the planned slide."""
-        inside(offset, length, self.size)
         parts = []
-        while length:
-            index = bisect_right(self._starts, offset) - 1
-            within = offset - self._starts[index]
+        for index, within, size in cut_across(self._starts, offset, length):
             segment = self._segments[index]
-            size = min(length, segment.size - within)
             if segment.payload is None:
                 parts.append(self._source.read(segment.offset + within, size))
             else:
                 parts.append(segment.payload[within : within + size])
-            offset += size
-            length -= size
         return parts[0] if len(parts) == 1 else b"".join(parts)

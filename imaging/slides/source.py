@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -81,6 +82,20 @@ def inside(offset: int, length: int, size: int) -> None:
     """:raises Quarantine: `file-damaged` if `length` bytes at `offset` reach beyond `size`."""
     if offset < 0 or length < 0 or offset + length > size:
         raise Quarantine("file-damaged", f"{length} bytes at {offset} of a file of {size} bytes")
+
+
+def cut_across(starts: Sequence[int], offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+    """A range over parts that stand one after the other, as (part, offset within it, length).
+
+    :param starts: where each part begins, and behind them where the last one ends.
+    :raises Quarantine: `file-damaged` if the range is not wholly inside.
+    """
+    inside(offset, length, starts[-1])
+    while length:
+        part = bisect_right(starts, offset) - 1
+        size = min(length, starts[part + 1] - offset)
+        yield part, offset - starts[part], size
+        offset, length = offset + size, length - size
 
 
 @contextmanager
