@@ -76,9 +76,8 @@ def deidentify_file(
     _complete_uids(elements, head)
     known = known.union(from_data_set(elements))
     looked = pixels.treat(source, elements, head, kind, known, engine)
-    overlays: frozenset[int] = frozenset()
-    if "clean-graphics" in chosen.options:
-        overlays = graphics.overlays_without_text(elements, engine, big=head.encoding.big)
+    reader = engine if "clean-graphics" in chosen.options else None
+    overlays = graphics.overlays_without_text(elements, reader, big=head.encoding.big)
     counts = transform(elements, key, known, chosen, overlays=overlays, looked_at=True)
     sop_class = value_of(elements, _SOP_CLASS)
     begin = part10.written_head(sop_class, value_of(elements, _SOP_INSTANCE), looked.transfer_syntax)
