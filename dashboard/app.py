@@ -91,6 +91,7 @@ def _who(here: Here) -> None:
         here.gateway.close()
         kept = st.session_state["language"]
         st.session_state.clear()
+        st.query_params.clear()
         st.session_state["language"] = kept
         st.rerun()
 

@@ -12,7 +12,7 @@ from dashboard.case_page import show as show_case
 from dashboard.client import Json
 from dashboard.here import Here
 
-CHOSEN = "case"
+CHOSEN = "case"  # in the address, so that the entry beside it leads back to the list
 ENDED = ("acknowledged", "rejected", "cancelled")
 NEED_CLINIC = ("awaiting_clinic", "returned")
 PAGE = 20
@@ -29,14 +29,14 @@ FILTERS: dict[str, Callable[[Json], bool]] = {
 
 def page(here: Here) -> None:
     """The list, or the case that was chosen from it."""
-    chosen = st.session_state.get(CHOSEN)
+    chosen = st.query_params.get(CHOSEN)
     if chosen is None:
         look.title(here.t("page.cases"))
         say()
         _list(here)
         return
     if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
-        del st.session_state[CHOSEN]
+        del st.query_params[CHOSEN]
         st.rerun()
     say()
     with told(here):
@@ -117,7 +117,7 @@ def _line(here: Here, line: Json) -> None:
                 ],
             )
         if button.button(here.t("open"), key=f"open-{line['case_id']}"):
-            st.session_state[CHOSEN] = line["case_id"]
+            st.query_params[CHOSEN] = line["case_id"]
             st.rerun()
 
 

@@ -61,9 +61,10 @@ def _turnaround(here: Here, days: int) -> None:
 
 def _breaches(here: Here, days: int) -> None:
     found = [row for row in here.gateway.breaches(days) if row["cases"]]
-    cases, breached = sum(r["cases"] for r in found), sum(r["breached"] for r in found)
-    overdue = sum(r["open_overdue"] for r in found)
-    share = f"{1 - breached / cases:.1%}" if cases else "—"
+    cases, in_time, breached, overdue = (
+        sum(row[field] for row in found) for field in ("cases", "in_time", "breached", "open_overdue")
+    )
+    share = f"{in_time / (in_time + breached):.1%}" if in_time + breached else "—"
     look.tiles(
         [
             (here.t("figures.cases"), str(cases), "calm"),
@@ -80,17 +81,22 @@ def _breaches(here: Here, days: int) -> None:
 
 
 def _level(here: Here, row: Json) -> tuple[str, ...]:
-    within = 1 - row["breached"] / row["cases"]
+    decided = row["in_time"] + row["breached"]
+    within = row["in_time"] / decided if decided else None
     target = here.span(row["target_seconds"])
     return (
         here.named(row, "service_name"),
         look.chip(here.known("priority", row["priority"]), look.PRIORITY_TONES[row["priority"]]),
         here.t("figures.working", time=target) if row["working"] else target,
         str(row["cases"]),
-        look.bar(within, f"{within:.0%}", "calm" if within >= 0.9 else "warn" if within >= 0.75 else "bad"),
+        "—" if within is None else look.bar(within, f"{within:.0%}", _tone(within)),
         str(row["breached"]),
         str(row["open_overdue"]),
     )
+
+
+def _tone(within: float) -> look.Tone:
+    return "calm" if within >= 0.9 else "warn" if within >= 0.75 else "bad"
 
 
 def _backlog(here: Here, days: int) -> None:

@@ -17,7 +17,7 @@ HELD = "held"
 
 def quarantine(here: Here) -> None:
     """The list of what a person must look at, or one of them."""
-    chosen = st.session_state.get(HELD)
+    chosen = st.query_params.get(HELD)
     if chosen is None:
         look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
         say()
@@ -32,7 +32,7 @@ def quarantine(here: Here) -> None:
 
 
 def _leave() -> None:
-    st.session_state.pop(HELD, None)
+    st.query_params.pop(HELD, None)
     st.rerun()
 
 
@@ -52,7 +52,7 @@ def _list(here: Here) -> None:
                     _chips(here, thing),
                 )
             if button.button(here.t("open"), key=f"held-{held_id}"):
-                st.session_state[HELD] = held_id
+                st.query_params[HELD] = held_id
                 st.rerun()
 
 

@@ -52,8 +52,7 @@ def _drop(here: Here, drop: Json) -> None:
                 [look.chip(here.known("drop", drop["state"]), TONES.get(drop["state"], "calm"))],
             )
         if drop["case_id"] and button.button(here.t("open"), key=f"drop-{drop['drop']}"):
-            st.session_state[CHOSEN] = drop["case_id"]
-            st.switch_page(st.session_state["pages"]["cases"])
+            st.switch_page(st.session_state["pages"]["cases"], query_params={CHOSEN: drop["case_id"]})
 
 
 def _what(here: Here, drop: Json) -> str:

@@ -26,7 +26,7 @@ FILTERS: dict[str, tuple[str | None, Callable[[Json], bool]]] = {
 
 def page(here: Here) -> None:
     """The list, or the work item that was chosen from it."""
-    chosen = st.session_state.get(CHOSEN)
+    chosen = st.query_params.get(CHOSEN)
     if chosen is None:
         look.title(here.t("page.worklist"), under=here.named(here.me["organisation"]))
         say()
@@ -41,7 +41,7 @@ def page(here: Here) -> None:
 
 def leave() -> None:
     """Back to the list."""
-    st.session_state.pop(CHOSEN, None)
+    st.query_params.pop(CHOSEN, None)
     st.rerun()
 
 
@@ -118,5 +118,5 @@ def _button(here: Here, item: Json) -> None:
     name = "worklist.claim" if waits else "worklist.continue" if item["claimed_by_me"] else "open"
     if st.button(here.t(name), key=f"item-{item_id}", type="primary" if waits else "secondary"):
         if not waits or act(here, lambda: here.gateway.claim(item_id), here.t("reading.claimed")):
-            st.session_state[CHOSEN] = item_id
+            st.query_params[CHOSEN] = item_id
         st.rerun()

@@ -9,6 +9,8 @@ from fastapi import Query, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from cases.documents import Preprocessed, Returned, StoredObject
+from cases.order import Priority
+from cases.states import CASE_STATES
 from cases.texts import in_lines
 from gateway import words
 from gateway.refusals import Refusal
@@ -54,11 +56,17 @@ class Acknowledge(BaseModel):
     )
 
 
+def _is_case_state(word: str) -> str:
+    if word not in CASE_STATES:
+        raise ValueError(f"no case state is called that; there are {', '.join(CASE_STATES)}")
+    return word
+
+
 def list_cases(
     asking: Signed,
-    state: str | None = None,
+    state: Annotated[str, AfterValidator(_is_case_state)] | None = None,
     service: str | None = None,
-    priority: str | None = None,
+    priority: Priority | None = None,
     only_open: Annotated[bool, Query(alias="open")] = False,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     after: str | None = None,

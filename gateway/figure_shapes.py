@@ -60,7 +60,8 @@ class Backlog(Shape):
 
 
 class ServiceBreaches(Shape):
-    """`working`: the target counts working hours. `breached` includes `open_overdue`."""
+    """`working`: the target counts working hours. `breached` includes `open_overdue`; what is open and has time left is
+    in `cases` alone, neither `in_time` nor `breached`."""
 
     service: str
     service_name: str
@@ -70,6 +71,7 @@ class ServiceBreaches(Shape):
     working: bool
     measures: str
     cases: int
+    in_time: int
     breached: int
     open_overdue: int
 

@@ -91,6 +91,7 @@ def _cell(asking: Caller, key: tuple[str, str], standings: list[str]) -> Service
         working=level.clock == "working",
         measures=level.measures,
         cases=sum(s != "void" for s in standings),
+        in_time=standings.count("met"),
         breached=sum(s in ("missed", "overdue") for s in standings),
         open_overdue=standings.count("overdue"),
     )

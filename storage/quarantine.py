@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cases.errors import NotAllowed
 from storage import audit, cases, drops, transition
 from storage.accounts import Principal
 from storage.cases import UnknownCase
@@ -41,6 +42,9 @@ FROM vault.drops d WHERE d.state = 'quarantined'
 """
 _ALL = _HELD + " ORDER BY since"
 _ONE = _HELD + " WHERE id = %s"
+_NO_LONGER = (
+    "SELECT state FROM cases WHERE id = %(id)s UNION ALL SELECT state FROM vault.drops WHERE id = %(id)s"
+)
 
 
 def held(connection: Connection) -> list[HeldThing]:
@@ -57,9 +61,20 @@ def get(connection: Connection, held_id: str) -> HeldThing:
     return HeldThing(**row)
 
 
+def _to_decide(connection: Connection, held_id: str) -> HeldThing:
+    """As `get`; but `NotAllowed` for what left quarantine before, so that a second decision hears of the first."""
+    try:
+        return get(connection, held_id)
+    except UnknownCase:
+        moved_on = connection.execute(_NO_LONGER, {"id": held_id}).fetchone()
+        if moved_on is None:
+            raise
+        raise NotAllowed(f"{held_id} is no longer in quarantine, it is {moved_on['state']}") from None
+
+
 def release(connection: Connection, held_id: str, who: Principal, why: str) -> str:
     """Let it go on: the stage that set it aside runs again. Returns its state. Raises `UnknownCase`, `NotAllowed`."""
-    thing = get(connection, held_id)
+    thing = _to_decide(connection, held_id)
     audit.record(connection, who, "quarantine.release", held_id)
     audit.remark(connection, who, "quarantine.release", held_id, why)
     if thing.is_drop:
@@ -70,7 +85,7 @@ def release(connection: Connection, held_id: str, who: Principal, why: str) -> s
 
 def reject(connection: Connection, held_id: str, who: Principal, why: str) -> str:
     """Send it back to the clinic with its reason, and `why` in words. Returns its state."""
-    thing = get(connection, held_id)
+    thing = _to_decide(connection, held_id)
     audit.record(connection, who, "quarantine.reject", held_id)
     audit.remark(connection, who, "quarantine.reject", held_id, why)
     if thing.is_drop:

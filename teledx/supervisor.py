@@ -28,7 +28,7 @@ from teledx.program import Program
 
 __all__ = ["Event", "InUse", "NotReady", "Phase", "Report", "Standing", "Supervisor", "signals_interrupt"]
 
-ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class NotReady(Exception):
@@ -191,7 +191,7 @@ class Supervisor:
         def hurry(_number: int, _frame: FrameType | None) -> None:
             self._hurry.set()
 
-        previous = {number: signal.signal(number, hurry) for number in (signal.SIGINT, *ENDING_SIGNALS)}
+        previous = {number: signal.signal(number, hurry) for number in ENDING_SIGNALS}
         try:
             yield
         finally:
@@ -201,7 +201,10 @@ class Supervisor:
 
 @contextlib.contextmanager
 def signals_interrupt() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block like Ctrl-C does, by KeyboardInterrupt. Main thread only."""
+    """Each of the ending signals ends the block as Ctrl-C does, by KeyboardInterrupt. Main thread only.
+
+    SIGINT as well: what a shell without job control puts in the background begins with SIGINT ignored.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

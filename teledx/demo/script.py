@@ -81,9 +81,16 @@ def _this_morning(minutes: int) -> datetime:
     return datetime.now(ZONE) - timedelta(hours=2) + timedelta(minutes=minutes)
 
 
+def _station(scene: Scene, machine: str) -> str:
+    """The clinic's machine as the sample network calls it, so that the equipment figures know whose it was."""
+    return f"{scene.clinic.upper()}_{machine}"
+
+
 def ct(slices: int, station: str) -> Maker:
     def make(scene: Scene, folder: Path) -> Order:
-        series = studies.ct_series(scene.patient, slices, station=station, at=_this_morning(0))
+        series = studies.ct_series(
+            scene.patient, slices, station=_station(scene, station), at=_this_morning(0)
+        )
         return _order(scene, [_write(folder, name, content) for name, content in series])
 
     return make
@@ -91,14 +98,18 @@ def ct(slices: int, station: str) -> Maker:
 
 def single(source: str, station: str, **attributes: Any) -> Maker:
     def make(scene: Scene, folder: Path) -> Order:
-        content = studies.single(source, scene.patient, station=station, at=_this_morning(20), **attributes)
+        content = studies.single(
+            source, scene.patient, station=_station(scene, station), at=_this_morning(20), **attributes
+        )
         return _order(scene, [_write(folder, "image.dcm", content)])
 
     return make
 
 
 def broken(scene: Scene, folder: Path) -> Order:
-    content = studies.single("CT_small.dcm", scene.patient, station="CT1", at=_this_morning(30))
+    content = studies.single(
+        "CT_small.dcm", scene.patient, station=_station(scene, "CT1"), at=_this_morning(30)
+    )
     return _order(scene, [_write(folder, "image.dcm", content[: len(content) * 2 // 3])])
 
 
@@ -106,7 +117,7 @@ def swapped(other: SamplePatient) -> Maker:
     """The order is for one patient, the image shows another: a mistake at the console."""
 
     def make(scene: Scene, folder: Path) -> Order:
-        content = studies.single("CT_small.dcm", other, station="CT1", at=_this_morning(40))
+        content = studies.single("CT_small.dcm", other, station=_station(scene, "CT1"), at=_this_morning(40))
         return _order(scene, [_write(folder, "image.dcm", content)])
 
     return make
@@ -145,7 +156,7 @@ SCENES: tuple[Scene, ...] = (
           make=single("MR2_UNCR.dcm", "MR1"), ends="acknowledged", acknowledged=True,
           findings="双侧脑室旁散在点状 T2 高信号。", conclusion="轻度缺血性白质改变。"),
     Scene(name="chest X-ray", clinic="wuxiang", service="xray", patient=PATIENTS[5], priority="urgent",
-          make=single("RG1_UNCR.dcm", "DR1"), ends="returned", findings=CLEAR_LUNGS, conclusion=NOTHING_FOUND),
+          make=single("RG1_UNCR.dcm", "DX1"), ends="returned", findings=CLEAR_LUNGS, conclusion=NOTHING_FOUND),
     Scene(name="gastric biopsy", clinic="jiangshan", service="histology", patient=PATIENTS[0], priority="routine",
           make=slide(SLIDE_BYTES, "S26-01234"), ends="returned",
           findings="胃窦黏膜,固有层淋巴细胞、浆细胞浸润,局灶肠上皮化生。", conclusion="慢性萎缩性胃炎,伴肠化(轻度)。"),
@@ -155,7 +166,7 @@ SCENES: tuple[Scene, ...] = (
           priority="routine", make=single("US1_UNCR.dcm", "US1"), ends="quarantined", reason="pixels-doubtful",
           signed=False),
     Scene(name="hand X-ray", clinic="jiangshan", service="xray", patient=PATIENTS[1], priority="routine",
-          make=single("RG3_UNCR.dcm", "DR1"), ends="delivered", signed=False,
+          make=single("RG3_UNCR.dcm", "DX1"), ends="delivered", signed=False,
           order={"procedure": _text("手正斜位片"), "body_site": _text("手"),
                  "clinical_question": "跌倒后手部肿痛,有无骨折?"}),
     Scene(name="colon biopsy", clinic="yinzhou-people", service="histology", patient=PATIENTS[2], priority="routine",

@@ -42,6 +42,11 @@ def test_a_list_is_narrowed_by_state_priority_and_whether_it_is_open(region, at_
     assert ids(state="cancelled") == [ended]
     assert ids(open="true") == [stat]
     assert ids(service="ct") == []
+    unknown = chen.get("/api/cases", params={"state": "nonsense"})
+    assert unknown.status_code == 422
+    assert unknown.json()["problems"][0].startswith(
+        "state: no case state is called that; there are received, "
+    )
 
 
 def test_a_case_shows_its_way_in_words_and_its_time_in_each_leg(region, at_region):
@@ -227,6 +232,11 @@ def test_a_rejected_case_keeps_its_reason_and_the_operators_words_for_the_clinic
     assert told["reason"]["todo"] == REASONS["identity-mismatch"].back != REASONS["identity-mismatch"].todo
     assert (told["state"], told["reason"]["code"]) == ("rejected", "identity-mismatch")
     assert told["remarks"][0]["words"] == "files of somebody else"
+    again = yu.post(f"/api/quarantine/{case_id}/release", json={"why": "a second thought"})
+    assert again.status_code == 409
+    assert again.json()["error"]["message"] == f"{case_id} is no longer in quarantine, it is rejected"
+    unknown = yu.post("/api/quarantine/AAAA-BBBB/release", json={"why": "nobody knows it"})
+    assert unknown.status_code == 404
 
 
 def test_a_quarantined_drop_is_released_and_rejected_through_the_same_doors(region, at_region):

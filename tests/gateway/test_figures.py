@@ -55,9 +55,10 @@ def test_an_open_case_whose_time_is_up_is_a_breach_before_it_ends(busy, at_regio
     told = at_region("fang").get("/api/figures/breaches").json()["services"]
     stat = next(x for x in told if x["priority"] == "stat")
     assert (stat["service"], stat["target_seconds"], stat["working"]) == ("xray", 1800.0, False)
-    assert (stat["cases"], stat["breached"], stat["open_overdue"]) == (1, 1, 1)
+    assert (stat["cases"], stat["in_time"], stat["breached"], stat["open_overdue"]) == (1, 0, 1, 1)
     routine = next(x for x in told if x["priority"] == "routine")
     assert (routine["cases"], routine["breached"], routine["working"]) == (3, 0, True)
+    assert routine["in_time"] == 1, "the one that came back; two are open and have time left"
 
 
 def test_equipment_shows_every_station_with_its_use_against_its_staffed_hours(busy, at_region):

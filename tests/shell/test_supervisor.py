@@ -190,12 +190,15 @@ def test_a_table_without_an_order_is_refused(programs: list[Program], complaint:
 
 @pytest.fixture
 def supervised(servers_folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A supervisor in a session of its own with all its programs ready, and the mark that all of them carry."""
+    """A supervisor in a session of its own with all its programs ready, and the mark that all of them carry.
+
+    It begins deaf to SIGINT, as what a shell without job control puts in the background does.
+    """
     mark = secrets.token_hex(8)
     folder = servers_folder / mark
     folder.mkdir(mode=0o755)
     process = subprocess.Popen(
-        [sys.executable, str(SUPERVISED), str(folder)],
+        ["/bin/sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, str(SUPERVISED), str(folder)],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
