@@ -154,8 +154,10 @@ class Gateway:
     def quarantined(self, held_id: str) -> Json:
         return self._json("GET", _at("quarantine", held_id))
 
-    def release_quarantined(self, held_id: str, why: str) -> Json:
-        return self._json("POST", _at("quarantine", held_id, "release"), json={"why": why})
+    def release_quarantined(self, held_id: str, why: str, pictures: str | None = None) -> Json:
+        """`pictures`: "leave" or "blank" what is marked in them, where the case was set aside for pictures."""
+        body = {"why": why, "pictures": pictures}
+        return self._json("POST", _at("quarantine", held_id, "release"), json=body)
 
     def reject_quarantined(self, held_id: str, why: str) -> Json:
         return self._json("POST", _at("quarantine", held_id, "reject"), json={"why": why})
