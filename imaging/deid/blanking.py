@@ -1,7 +1,8 @@
 """Blanking areas of pixels: plain black, never a pattern that could be taken for anatomy, and nothing beside them.
 
-Uncompressed pixels are changed in place. Compressed frames are decoded, blanked and packed again without loss, in their
-own transfer syntax where it can hold them so: what stands outside the areas is decoded to the same values as before.
+Uncompressed pixels are changed in place. Of baseline JPEG the blocks are blanked in their codestream where nothing else
+stands in them. All other compressed frames are decoded, blanked and packed again without loss, in their own transfer
+syntax where it can hold them so, else as RLE: what stands outside the areas is decoded to the same values as before.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.encoders import JPEG2000LosslessEncoder, RLELosslessEncoder
 
 from cases.documents import Area
 from cases.errors import Quarantine
+from imaging.deid import jpeg_blocks
 from imaging.deid.elements import PIXEL_DATA, DataSet, Element
+from imaging.deid.jpeg_blocks import Box
 from imaging.deid.objects import has
 from imaging.deid.part10 import Head
 from imaging.deid.rules import insert
@@ -27,6 +30,7 @@ from imaging.dicom import frames
 from imaging.dicom.pixels import VIDEO
 
 Frame = NDArray[Any]
+_DARK = 16  # of 255: what a lossy codec leaves of black
 _PHOTOMETRIC, _PLANAR = 0x00280004, 0x00280006
 # Photometric interpretations whose samples stand one beside the other, uncompressed and as a decoder gives them.
 _PLAIN = frozenset({"RGB", "MONOCHROME1", "MONOCHROME2", "PALETTE COLOR", "YBR_FULL"})
@@ -39,6 +43,25 @@ def possible(dataset: Dataset, head: Head) -> bool:
     return known and dataset.get("BitsAllocated") in (8, 16, 32) and head.transfer_syntax not in VIDEO
 
 
+def fitted(pixel_data: Element, opened: frames.Opened, head: Head, area: Area) -> Area:
+    """The rows at the top of a picture as blocks of baseline JPEG hold them, so that they can be blanked there.
+
+    A few rows less, and only where a dark row lies at the cut: no letter crosses it. What stands in those rows is then
+    part of what is read.
+    """
+    across_the_top = not area.left and not area.top and area.right == opened.dataset.Columns
+    if head.transfer_syntax != uid.JPEGBaseline8Bit or not across_the_top:
+        return area
+    try:
+        packed = next(generate_frames(bytes(pixel_data.value), number_of_frames=opened.frames))
+        bottom = area.bottom - area.bottom % jpeg_blocks.rows_together(packed)
+    except jpeg_blocks.NotBaseline:
+        return area
+    if not bottom or any(frame[bottom : bottom + 1].max() > _DARK for frame in frames.every(opened)):
+        return area
+    return area.model_copy(update={"bottom": bottom})
+
+
 def blank(elements: DataSet, opened: frames.Opened, head: Head, areas: Sequence[Area]) -> str:
     """Blanks `areas` in the pixel data of `elements`; returns the transfer syntax that the pixels are in now.
 
@@ -49,6 +72,8 @@ def blank(elements: DataSet, opened: frames.Opened, head: Head, areas: Sequence[
     pixel_data = has(elements, PIXEL_DATA)
     assert pixel_data is not None, "what has no pixels has no areas"
     if head.encapsulated:
+        if head.transfer_syntax == uid.JPEGBaseline8Bit and _blank_blocks(pixel_data, opened, areas):
+            return head.transfer_syntax
         return _blank_packed(elements, pixel_data, opened, head.transfer_syntax, areas)
     _blank_plain(pixel_data, opened, head, areas)
     return head.transfer_syntax
@@ -87,6 +112,42 @@ def _blank_plain(pixel_data: Element, opened: frames.Opened, head: Head, areas: 
 def _swapped(words: bytes | bytearray | memoryview) -> bytes:
     """The two bytes of each word exchanged."""
     return np.frombuffer(words, "<u2").byteswap().tobytes()
+
+
+def _blank_blocks(pixel_data: Element, opened: frames.Opened, areas: Sequence[Area]) -> bool:
+    """Blanks blocks of baseline JPEG; False, and nothing is changed, where a block holds more than its area's."""
+    if opened.dataset.PhotometricInterpretation == "MONOCHROME1":
+        return False
+    luma_and_chroma = str(opened.dataset.PhotometricInterpretation).startswith("YBR")
+    changed = []
+    try:
+        for index, packed in enumerate(
+            generate_frames(bytes(pixel_data.value), number_of_frames=opened.frames)
+        ):
+            boxes = [_box(a) for a in areas if a.first <= index <= a.last]
+            if boxes and not _dark_around(frames.decode(opened, index), packed, boxes):
+                return False
+            whole = jpeg_blocks.blanked(packed, boxes, luma_and_chroma=luma_and_chroma) if boxes else packed
+            changed.append(whole)
+    except jpeg_blocks.NotBaseline:
+        return False
+    pixel_data.value = _fragments(changed)
+    return True
+
+
+def _box(area: Area) -> Box:
+    return Box(area.left, area.top, area.right, area.bottom)
+
+
+def _dark_around(frame: Frame, packed: bytes, boxes: Sequence[Box]) -> bool:
+    """Whether the blocks that the boxes touch show nothing beside the boxes."""
+    touched, held = np.zeros(frame.shape[:2], bool), np.zeros(frame.shape[:2], bool)
+    for box in boxes:
+        large = jpeg_blocks.grown(packed, box)
+        touched[large.top : large.bottom, large.left : large.right] = True
+        held[box.top : box.bottom, box.left : box.right] = True
+    beside = frame[touched & ~held]
+    return not beside.size or bool(beside.max() <= _DARK)
 
 
 def _blank_packed(

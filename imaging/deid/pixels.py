@@ -72,7 +72,7 @@ def treat(
         raise Quarantine("pixels-doubtful", "the picture may show text, and no reader of text was given")
     opened = frames.open_instance(source)
     _nothing_after_the_frames(pixel_data, opened)
-    own = _written_areas(elements, opened, head)
+    own = _written_areas(elements, pixel_data, opened, head)
     days = _days(elements)
     read = [_findings(engine, sheet, own, known, days) for sheet in sheets(opened)]
     doubtful = _doubtful(read, opened, declared=kind.burned_in and not own)
@@ -105,7 +105,9 @@ def _days(elements: DataSet) -> frozenset[str]:
     return frozenset(d for d in found if re.fullmatch(r"\d{8}", d))
 
 
-def _written_areas(elements: DataSet, opened: frames.Opened, head: Head) -> tuple[Area, ...]:
+def _written_areas(
+    elements: DataSet, pixel_data: Element, opened: frames.Opened, head: Head
+) -> tuple[Area, ...]:
     """Where the device is known to write and did so, in some frame; nowhere if such pixels cannot be blanked."""
     dataset = opened.dataset
     if not blanking.possible(dataset, head):
@@ -113,7 +115,8 @@ def _written_areas(elements: DataSet, opened: frames.Opened, head: Head) -> tupl
     known = layouts.areas(
         elements, rows=dataset.Rows, columns=dataset.Columns, frames=opened.frames, big=head.encoding.big
     )
-    return tuple(a for a in known if any(_is_written(frame, a) for frame in frames.every(opened)))
+    written = [a for a in known if any(_is_written(frame, a) for frame in frames.every(opened))]
+    return tuple(blanking.fitted(pixel_data, opened, head, area) for area in written)
 
 
 def _is_written(frame: Frame, area: Area) -> bool:

@@ -328,6 +328,15 @@ def _search(original: Body, result: Body, known: KnownIdentity, columns: frozens
             yield Finding(where=_named(seen.tag), what="known identity")
 
 
+def identity_of(source: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Names and numbers in the attributes of a file that hold them.
+
+    :raises Unreadable: if the file cannot be read.
+    """
+    names, numbers, _ = _identity_of(take_apart(_bytes_of(source), _sequences()), _NUMBERS)
+    return frozenset(names), frozenset(numbers)
+
+
 def _is_code(seen: Seen) -> bool:
     """Code values repeat short numbers by chance; the code's meaning beside it is searched."""
     return seen.tag in (0x00080100, 0x00080102, 0x00080103)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import cv2
@@ -13,7 +14,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from pydicom import uid
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     ExplicitVRLittleEndian,
@@ -24,7 +25,7 @@ from pydicom.uid import (
 
 from cases.documents import Area
 from cases.errors import Quarantine
-from imaging.deid import second_pass
+from imaging.deid import second_pass, second_pixels
 from imaging.deid.dicom import deidentify_file
 from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
@@ -123,6 +124,11 @@ def packed_file(path, frames, syntax, encode):
     return path
 
 
+def _jpeg(frame):
+    """Coded in the colours that the data set states."""
+    return imagecodecs.jpeg8_encode(frame, level=90, outcolorspace="RGB" if frame.ndim == 3 else "GRAYSCALE")
+
+
 # transfer syntax | how a frame is packed | the transfer syntax once areas of it are blanked
 SYNTAXES = [
     (uid.RLELossless, None, uid.RLELossless),
@@ -132,7 +138,8 @@ SYNTAXES = [
     (uid.JPEGLSNearLossless, lambda f: imagecodecs.jpegls_encode(f, level=3), uid.JPEGLSNearLossless),
     (uid.JPEGLosslessSV1, lambda f: imagecodecs.jpeg8_encode(f, lossless=True, predictor=1), uid.JPEGLosslessSV1),
     (uid.JPEGLossless, lambda f: imagecodecs.jpeg8_encode(f, lossless=True, predictor=4), uid.JPEGLossless),
-    (uid.JPEGBaseline8Bit, lambda f: imagecodecs.jpeg8_encode(f, level=90), uid.RLELossless),
+    (uid.JPEGBaseline8Bit, _jpeg, uid.JPEGBaseline8Bit),
+    (uid.JPEGExtended12Bit, lambda f: imagecodecs.jpeg8_encode(f, level=90), uid.RLELossless),
 ]  # fmt: skip
 
 
@@ -157,6 +164,47 @@ def test_compressed_pictures_are_blanked_and_nothing_beside_the_blanked_area_cha
     assert not after.pixel_array[:, :40].any()
     assert (after.pixel_array[:, 40:] == before[:, 40:]).all()
     assert second_pass.findings(tmp_path / "in.dcm", tmp_path / "out.dcm", KNOWN, key.shift_days) == ()
+
+
+def test_a_jpeg_whose_block_holds_more_than_the_text_is_packed_without_loss(tmp_path, key, engine):
+    scan = picture(HEADER).copy()
+    scan[40:] |= 128
+    source = packed_file(tmp_path / "in.dcm", [scan], uid.JPEGBaseline8Bit, imagecodecs.jpeg8_encode)
+    tilted = pydicom.dcmread(source)
+    tilted.SequenceOfUltrasoundRegions[0].RegionLocationMinY0 = 44
+    tilted.save_as(source)
+    before = tilted.pixel_array
+
+    done = deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+
+    after = pydicom.dcmread(tmp_path / "out.dcm").pixel_array
+    assert done.transfer_syntax_uid == uid.RLELossless
+    assert (after[44:] == before[44:]).all()
+    assert not after[:44].any()
+
+
+def test_a_jpeg_that_codes_its_colours_otherwise_than_is_said_is_packed_without_loss(tmp_path, key, engine):
+    source = packed_file(
+        tmp_path / "in.dcm", [picture(HEADER)], uid.JPEGBaseline8Bit, imagecodecs.jpeg8_encode
+    )
+    done = deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+    assert done.transfer_syntax_uid == uid.RLELossless
+    assert not pydicom.dcmread(tmp_path / "out.dcm").pixel_array[:40].any()
+
+
+def test_a_real_cine_loop_is_blanked_in_its_own_codestreams(tmp_path, key, engine):
+    cine, source = pydicom.dcmread(sample("color3d_jpeg_baseline.dcm")), tmp_path / "in.dcm"
+    first = itertools.islice(generate_frames(cine.PixelData, number_of_frames=120), 6)
+    cine.NumberOfFrames, cine.PixelData = 6, encapsulate(list(first))
+    cine.save_as(source)
+    done = deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+    second_pixels.check(source, tmp_path / "out.dcm", KNOWN, engine, done.blanked)
+    assert done.transfer_syntax_uid == uid.JPEGBaseline8Bit
+    ((area,), before) = done.blanked, pydicom.dcmread(source).pixel_array
+    after = pydicom.dcmread(tmp_path / "out.dcm").pixel_array
+    assert (area.bottom, area.last) == (24, 5)
+    assert after[:, :24].max() <= 4
+    assert (after[:, 24:] == before[:, 24:]).all()
 
 
 def test_signed_and_inverted_pixels_are_blanked_to_black(tmp_path, key, engine):

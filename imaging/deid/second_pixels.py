@@ -1,0 +1,90 @@
+"""The second pass over pixels: what would leave is looked at as its reader will see it, whatever was decided before.
+
+It shares no rule with the first pass: which pictures it reads, and how a name is written in one, it finds on its own. A
+person may have left text in a picture, but never a name or number of the case: that is what it looks for. And what is
+said to be blanked must be.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from pydicom.dataset import Dataset
+
+from cases.documents import Area
+from cases.errors import Quarantine
+from imaging.deid.known import KnownIdentity
+from imaging.deid.second_pass import identity_of
+from imaging.deid.second_search import written_forms
+from imaging.dicom import frames, previews
+from imaging.ocr import Engine
+
+_SIDE = 1600  # of the picture that is read, in pixels
+# Pictures straight from a detector, of one sample a pixel: nobody writes into them.
+_DETECTORS = frozenset({"CT", "MR", "PT", "NM", "CR", "DX", "MG", "RTDOSE", "SEG"})
+_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_SAME = 4  # values apart that nobody can read a letter by
+_FEWEST = {True: 5, False: 2}  # characters that say something, of Latin letters and digits, and of others
+
+
+def check(
+    source: Path, output: Path, known: KnownIdentity, engine: Engine, blanked: Sequence[Area] = ()
+) -> None:
+    """Looks at the middle frame of `output` and at every area that is said to be `blanked`.
+
+    :param source: the file that it was made from; names and numbers are read from there afresh.
+    :raises Quarantine: `identity-left`, without any value.
+    """
+    opened = frames.open_instance(output)
+    if not opened.has_pixels:
+        return
+    if not all(_is_blank(opened, area) for area in blanked):
+        raise Quarantine("identity-left", "an area that was to be blanked is not")
+    if not _may_show_text(opened.dataset):
+        return
+    picture = previews.preview(output, side=_SIDE)
+    assert picture is not None, "there are pixels"
+    with Image.open(io.BytesIO(picture)) as shown:
+        lines = engine.read(np.asarray(shown.convert("RGB")))
+    forms = frozenset(_forms(source, known))
+    if any(form in _squeezed(line.text) for line in lines for form in forms):
+        raise Quarantine("identity-left", "a known identity is written in the picture")
+
+
+def _is_blank(opened: frames.Opened, area: Area) -> bool:
+    """Whether one value fills the area, in its first and its last frame, but for what a lossy codec makes of it."""
+    for index in {area.first, area.last}:
+        frame = frames.decode(opened, index)
+        held = frame[area.top : area.bottom, area.left : area.right]
+        if np.ptp(held.reshape(-1, frame.shape[2] if frame.ndim == 3 else 1), axis=0).max() > _SAME:
+            return False
+    return True
+
+
+def _may_show_text(dataset: Dataset) -> bool:
+    if dataset.get("SOPClassUID") == _WHOLE_SLIDE:
+        return False
+    detector = dataset.get("Modality") in _DETECTORS and dataset.get("SamplesPerPixel", 1) == 1
+    return not detector or str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY)
+
+
+def _forms(source: Path, known: KnownIdentity) -> Iterator[str]:
+    names, numbers = identity_of(source)
+    values = [(n, True) for n in (*names, *known.names, *known.people)]
+    values += [
+        (n, False) for n in (*numbers, *known.identifiers, *known.phones, *known.addresses, *known.places)
+    ]
+    for value, name in values:
+        for form in map(_squeezed, written_forms(value, name=name)):
+            if len(form) >= _FEWEST[form.isascii()]:
+                yield form
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"[\W_]+", "", text).casefold()
