@@ -14,7 +14,7 @@ from pathlib import Path
 from PIL import Image
 
 from cases.ports import PatientKey
-from imaging.deid import dicom, second_pass, second_pixels
+from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
 from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
@@ -63,8 +63,7 @@ def treat(
         except PixelsDoubtful as doubt:
             treated.append(Treated(target=target, done=None, doubt=doubt))
             continue
-        second_pass.check(source, target, known, key.shift_days)
-        second_pixels.check(source, target, known, _engine(), done.blanked)
+        second_pass.check(source, target, known, key.shift_days, engine=_engine(), blanked=done.blanked)
         picture = previews.preview(target, hatched=done.blanked) if source in pictured else None
         treated.append(Treated(target=target, done=done, picture=picture))
     return treated

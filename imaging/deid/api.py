@@ -11,7 +11,7 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from imaging.deid import dicom, second_pass, second_pixels
+from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
 from imaging.deid.folder import Run
 from imaging.deid.known import KnownIdentity
@@ -43,8 +43,9 @@ def deidentify_file(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         part = Path(beside) / "part"
         done = dicom.deidentify_file(source, part, key, known, profile, engine=_engine())
-        second_pass.check(source, part, known, key.shift_days, profile)
-        second_pixels.check(source, part, known, _engine(), done.blanked)
+        second_pass.check(
+            source, part, known, key.shift_days, profile, engine=_engine(), blanked=done.blanked
+        )
         target.hardlink_to(part)
     return done
 

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from cases.errors import Quarantine
 from cases.ports import PatientKey
-from imaging.deid import dicom, keys, second_pass, second_pixels
+from imaging.deid import dicom, keys, second_pass
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.ocr import Engine
@@ -148,8 +148,9 @@ def _is_dicom(file: Path) -> bool:
 def _dicom(file: Path, part: Path, run: Run) -> _Made:
     key = run.key_of(dicom.patient_of(file))
     done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
-    second_pass.check(file, part, run.known, key.shift_days, run.profile)
-    second_pixels.check(file, part, run.known, _engine(), done.blanked)
+    second_pass.check(
+        file, part, run.known, key.shift_days, run.profile, engine=_engine(), blanked=done.blanked
+    )
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
     return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
 

@@ -248,7 +248,7 @@ def _sixteen_bits_at_each(piece: bytes) -> list[int]:
     """The next 16 bits from each bit on; ones follow the last."""
     four = np.frombuffer(piece + b"\xff" * 8, np.uint8).astype(np.uint32)
     words = four[:-3] << 24 | four[1:-2] << 16 | four[2:-1] << 8 | four[3:]
-    ahead: list[int] = (words[:, None] >> np.arange(16, 8, -1, np.uint32) & 0xFFFF).reshape(-1).tolist()
+    ahead: list[int] = (words[:, None] >> np.arange(16, 8, -1, dtype=np.uint32) & 0xFFFF).reshape(-1).tolist()
     return ahead
 
 

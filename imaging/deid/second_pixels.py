@@ -9,50 +9,54 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from pydicom.dataset import Dataset
 
 from cases.documents import Area
 from cases.errors import Quarantine
 from imaging.deid.known import KnownIdentity
-from imaging.deid.second_pass import identity_of
+from imaging.deid.second_reader import Body
 from imaging.deid.second_search import written_forms
 from imaging.dicom import frames, previews
 from imaging.ocr import Engine
 
 _SIDE = 1600  # of the picture that is read, in pixels
 # Pictures straight from a detector, of one sample a pixel: nobody writes into them.
-_DETECTORS = frozenset({"CT", "MR", "PT", "NM", "CR", "DX", "MG", "RTDOSE", "SEG"})
-_SECONDARY = "1.2.840.10008.5.1.4.1.1.7"
-_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
+_DETECTORS = frozenset((b"CT", b"MR", b"PT", b"NM", b"CR", b"DX", b"MG", b"RTDOSE", b"SEG"))
+_SECONDARY = b"1.2.840.10008.5.1.4.1.1.7"
+_WHOLE_SLIDE = b"1.2.840.10008.5.1.4.1.1.77.1.6"
+_SOP_CLASS, _MODALITY, _SAMPLES = 0x00080016, 0x00080060, 0x00280002
 _SAME = 4  # values apart that nobody can read a letter by
 _FEWEST = {True: 5, False: 2}  # characters that say something, of Latin letters and digits, and of others
 
 
 def check(
-    source: Path, output: Path, known: KnownIdentity, engine: Engine, blanked: Sequence[Area] = ()
+    output: Path,
+    body: Body,
+    engine: Engine,
+    known: KnownIdentity,
+    of_source: tuple[Iterable[str], Iterable[str]],
+    blanked: Sequence[Area],
 ) -> None:
-    """Looks at the middle frame of `output` and at every area that is said to be `blanked`.
+    """Looks at the middle frame of `output` if it may show text, and at every area that is said to be `blanked`.
 
-    :param source: the file that it was made from; names and numbers are read from there afresh.
+    :param body: the output taken apart.
+    :param of_source: names and numbers in the attributes of the file that it was made from.
     :raises Quarantine: `identity-left`, without any value.
     """
-    opened = frames.open_instance(output)
-    if not opened.has_pixels:
+    if blanked:
+        opened = frames.open_instance(output)
+        if not all(_is_blank(opened, area) for area in blanked):
+            raise Quarantine("identity-left", "an area that was to be blanked is not")
+    picture = previews.preview(output, side=_SIDE) if _may_show_text(body) else None
+    if picture is None:
         return
-    if not all(_is_blank(opened, area) for area in blanked):
-        raise Quarantine("identity-left", "an area that was to be blanked is not")
-    if not _may_show_text(opened.dataset):
-        return
-    picture = previews.preview(output, side=_SIDE)
-    assert picture is not None, "there are pixels"
     with Image.open(io.BytesIO(picture)) as shown:
         lines = engine.read(np.asarray(shown.convert("RGB")))
-    forms = frozenset(_forms(source, known))
+    forms = frozenset(_forms(known, *of_source))
     if any(form in _squeezed(line.text) for line in lines for form in forms):
         raise Quarantine("identity-left", "a known identity is written in the picture")
 
@@ -67,15 +71,21 @@ def _is_blank(opened: frames.Opened, area: Area) -> bool:
     return True
 
 
-def _may_show_text(dataset: Dataset) -> bool:
-    if dataset.get("SOPClassUID") == _WHOLE_SLIDE:
+def _may_show_text(body: Body) -> bool:
+    said = {
+        seen.tag: bytes(body.content[seen.start : seen.end]).strip(b" \0")
+        for seen in body.elements
+        if not seen.path and seen.tag in (_SOP_CLASS, _MODALITY, _SAMPLES)
+    }
+    sop_class = said.get(_SOP_CLASS, b"")
+    if sop_class == _WHOLE_SLIDE:
         return False
-    detector = dataset.get("Modality") in _DETECTORS and dataset.get("SamplesPerPixel", 1) == 1
-    return not detector or str(dataset.get("SOPClassUID", "")).startswith(_SECONDARY)
+    detector = said.get(_MODALITY) in _DETECTORS and said.get(_SAMPLES, b"\1") == b"\1"
+    return not detector or sop_class.startswith(_SECONDARY)
 
 
-def _forms(source: Path, known: KnownIdentity) -> Iterator[str]:
-    names, numbers = identity_of(source)
+def _forms(known: KnownIdentity, names: Iterable[str], numbers: Iterable[str]) -> Iterator[str]:
+    """What is known in every written form that says something without its gaps."""
     values = [(n, True) for n in (*names, *known.names, *known.people)]
     values += [
         (n, False) for n in (*numbers, *known.identifiers, *known.phones, *known.addresses, *known.places)

@@ -11,6 +11,10 @@ NOISE = np.random.default_rng(3).integers(0, 255, (101, 147, 3), np.uint8)
 SCAN = picture(HEADER)
 
 
+def packed_of(image, **how):
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(image), **how))
+
+
 def as_stored(codestream):
     """Every component as it is coded, so that no conversion of colours hides a difference."""
     space = None if imagecodecs.jpeg8_decode(codestream).ndim == 2 else "YCBCR"
@@ -24,9 +28,7 @@ def as_stored(codestream):
 @pytest.mark.parametrize("level", [35, 92])
 @pytest.mark.parametrize("optimize", [False, True])
 def test_what_a_box_touches_is_black_and_the_rest_as_it_was(image, subsampling, level, optimize):
-    packed = imagecodecs.jpeg8_encode(
-        np.ascontiguousarray(image), level=level, subsampling=subsampling, optimize=optimize
-    )
+    packed = packed_of(image, level=level, subsampling=subsampling, optimize=optimize)
     box = Box(21, 3, 70, 30)
     result = blanked(packed, [box], luma_and_chroma=image.ndim == 3)
     before, after = as_stored(packed), as_stored(result)
@@ -47,13 +49,13 @@ def test_what_a_box_touches_is_black_and_the_rest_as_it_was(image, subsampling, 
 
 
 def test_nothing_blanked_is_the_same_picture():
-    packed = imagecodecs.jpeg8_encode(SCAN, level=80)
+    packed = packed_of(SCAN, level=80)
     again = blanked(packed, [], luma_and_chroma=True)
     assert (imagecodecs.jpeg8_decode(again) == imagecodecs.jpeg8_decode(packed)).all()
 
 
 def test_comments_do_not_stay():
-    packed = imagecodecs.jpeg8_encode(SCAN, level=80)
+    packed = packed_of(SCAN, level=80)
     named = packed[:2] + b"\xff\xfe\x00\x0dWang Xiumei"[:15] + packed[2:]
     assert b"Wang" in named
     assert b"Wang" not in blanked(named, [Box(0, 0, 8, 8)], luma_and_chroma=True)
@@ -64,9 +66,9 @@ def test_comments_do_not_stay():
     [
         b"",
         b"\xff\xd8",
-        imagecodecs.jpeg8_encode(SCAN, level=80)[:400],
-        imagecodecs.jpeg8_encode(SCAN, level=80)[:-3000] + b"\xff\xd9",
-        imagecodecs.jpeg8_encode(SCAN, lossless=True),
+        packed_of(SCAN, level=80)[:400],
+        packed_of(SCAN, level=80)[:-3000] + b"\xff\xd9",
+        packed_of(SCAN, lossless=True),
         b"\xff\xd8\xff\xc2\x00\x04ab",
     ],
 )
@@ -90,7 +92,7 @@ def test_restart_markers_are_followed():
 
 
 def test_broken_codes_are_refused_and_never_loop():
-    packed = bytearray(imagecodecs.jpeg8_encode(NOISE, level=80))
+    packed = bytearray(packed_of(NOISE, level=80))
     random = np.random.default_rng(5)
     start = packed.index(b"\xff\xda")
     for _ in range(200):
