@@ -71,7 +71,8 @@ def treat(
     if engine is None:
         raise Quarantine("pixels-doubtful", "the picture may show text, and no reader of text was given")
     opened = frames.open_instance(source)
-    _nothing_after_the_frames(pixel_data, opened)
+    with frames.decoding():
+        _nothing_after_the_frames(pixel_data, opened)
     own = _written_areas(elements, pixel_data, opened, head)
     days = _days(elements)
     read = [_findings(engine, sheet, own, known, days) for sheet in sheets(opened)]
@@ -91,12 +92,15 @@ def _no_bits_beside_the_picture(elements: DataSet) -> None:
 
 
 def _nothing_after_the_frames(pixel_data: Element, opened: frames.Opened) -> None:
-    """Uncompressed pixels beyond the last frame are a picture that no decoder shows, and nobody looks at."""
+    """Uncompressed pixels beyond the last frame are a picture that no decoder shows, and nobody looks at.
+
+    A byte that makes the length even is none.
+    """
     dataset = opened.dataset
     halved = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     samples = 2 if halved else int(dataset.get("SamplesPerPixel", 1))
     bits = dataset.Rows * dataset.Columns * opened.frames * samples * dataset.BitsAllocated
-    if not pixel_data.fragments and any(bytes(pixel_data.value[-(-bits // 8) :])):
+    if not pixel_data.fragments and any(bytes(pixel_data.value[-(-bits // 16) * 2 :])):
         raise Quarantine("pixels-doubtful", "the pixel data holds more than its frames")
 
 

@@ -103,6 +103,7 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     page.get_by_text("183 days earlier").wait_for()
     page.get_by_text("Yours until").wait_for()
     expect(page.locator(".tdx-picture")).to_have_count(2)
+    page.get_by_text("blanked before the images left the region, in 2 of them").wait_for()
     expect(page.locator(".tdx-picture").first).to_have_js_property("naturalWidth", 640)
     whole = page.content()
     assert [name for name in (*PATIENTS, "JS20261123") if name in whole] == []

@@ -320,6 +320,15 @@ def test_a_picture_behind_the_last_frame_is_withheld(tmp_path, key, engine):
         deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
 
 
+def test_a_picture_that_does_not_say_its_size_is_damaged(tmp_path, key, engine):
+    source = image_file(tmp_path / "in.dcm", [picture([])])
+    dataset = pydicom.dcmread(source)
+    del dataset.Rows
+    dataset.save_as(source)
+    with pytest.raises(Quarantine, match="file-damaged"):
+        deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+
+
 def test_measurements_and_side_markers_pass(tmp_path, key, engine):
     texts = [
         ((60, 150), "L"),
