@@ -7,33 +7,23 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import act, ask_why, say, told
 from dashboard.client import Json
 from dashboard.here import Here
 
-HELD = "held"
-
 
 def quarantine(here: Here) -> None:
-    """The list of what a person must look at, or one of them."""
-    chosen = st.query_params.get(HELD)
-    if chosen is None:
-        look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
-        say()
-        with told(here):
-            _list(here)
-        return
-    if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
-        _leave()
+    """The list of what a person must look at."""
+    look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
     say()
     with told(here):
-        _one(here, chosen)
+        _list(here)
 
 
-def _leave() -> None:
-    st.query_params.pop(HELD, None)
-    st.rerun()
+def one(here: Here) -> None:
+    """The case or drop that was chosen from the list."""
+    ways.detail(here, "quarantine", _one)
 
 
 def _list(here: Here) -> None:
@@ -52,8 +42,7 @@ def _list(here: Here) -> None:
                     _chips(here, thing),
                 )
             if button.button(here.t("open"), key=f"held-{held_id}"):
-                st.query_params[HELD] = held_id
-                st.rerun()
+                ways.to("held", held_id)
 
 
 def _chips(here: Here, thing: Json) -> list[look.Markup]:
@@ -93,7 +82,7 @@ def _one(here: Here, held_id: str) -> None:
 def _decide(here: Here, held_id: str, verb: str, deed: Callable[[str, str], Json]) -> None:
     def go(why: str) -> None:
         if act(here, lambda: deed(held_id, why), here.t("quarantine.done")):
-            _leave()
+            ways.to("quarantine")
 
     ask_why(here, verb, here.t(f"quarantine.{verb}"), here.t(f"quarantine.{verb}.hint"), go)
 

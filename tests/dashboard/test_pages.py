@@ -84,7 +84,7 @@ def test_the_entry_beside_a_case_and_the_browsers_way_back_lead_to_the_list(regi
     for way_back in (page.get_by_role("link", name="Cases").click, page.go_back):
         opened(page, f"open-{ids['waiting']}")
         page.get_by_role("button", name="Back").wait_for()
-        assert page.url.endswith(f"?case={ids['waiting']}")
+        assert page.url.endswith(f"/case?id={ids['waiting']}")
         drawn(page)
         way_back()
         page.locator(f".st-key-open-{ids['waiting']}").wait_for()
