@@ -275,10 +275,10 @@ def test_what_is_killed_is_gone_when_the_kill_returns() -> None:
     for _ in range(3):
         leader = subprocess.Popen(
             ["/bin/sh", "-c", '"$0" -c "$1" & wait', sys.executable, holder],
-            stdout=subprocess.PIPE, text=True, process_group=0,
+            stdout=subprocess.PIPE, process_group=0,
         )  # fmt: skip
         assert leader.stdout is not None
-        assert leader.stdout.readline() == "held\n"
+        assert leader.stdout.readline() == b"held\n"
         members = [pid for pid in mentioning("held = bytearray") if pid != os.getpid()]
         assert len(members) == 2
         kill(leader)
