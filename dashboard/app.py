@@ -135,7 +135,8 @@ def _try(told: dict[Side, str], token: str, language: Language) -> None:
     except Away:
         look.note(text("away", language), "warn")
     except Refused as refused:
-        look.note(text("signin.refused", language) if refused.status == 401 else refused.message, "bad")
+        message = refused.said["message_zh" if language == "zh" else "message"]
+        look.note(text("signin.refused", language) if refused.status == 401 else message, "bad")
     else:
         st.session_state.update(gateway=gateway, me=me, network=network)
         st.rerun()

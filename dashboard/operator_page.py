@@ -38,7 +38,7 @@ def _list(here: Here) -> None:
                 look.row(
                     (held_id, here.organisation(thing["clinic"])),
                     (here.moment(thing["since"]), here.t("since")),
-                    (here.named(thing["reason"], "what"), thing["reason"]["detail"]),
+                    (here.named(thing["reason"], "what"), here.named(thing["reason"], "detail")),
                     _chips(here, thing),
                 )
             if button.button(here.t("open"), key=f"held-{held_id}"):
@@ -58,7 +58,7 @@ def _one(here: Here, held_id: str) -> None:
     thing = here.gateway.quarantined(held_id)
     reason = thing["reason"]
     look.title(held_id, _chips(here, thing), here.organisation(thing["clinic"]))
-    look.note(here.named(reason, "what") + ("\n" + reason["detail"] if reason["detail"] else ""), "warn")
+    look.note("\n".join(filter(None, (here.named(reason, "what"), here.named(reason, "detail")))), "warn")
     look.note(here.named(reason, "todo"), head=here.t("todo"))
     left, right = st.columns([3, 2], gap="large")
     with left:

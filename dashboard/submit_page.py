@@ -62,4 +62,4 @@ def _what(here: Here, drop: Json) -> str:
 
 def _todo(here: Here, drop: Json) -> str:
     todo = [here.named(drop["reason"], "todo")] if drop["reason"] else []
-    return " · ".join([*todo, *drop["problems"][:5], *drop["missing"][:5]])
+    return " · ".join([*todo, *here.listed(drop, "problems")[:5], *drop["missing"][:5]])
