@@ -49,10 +49,13 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("refused.not-routed", "No hospital has been chosen yet.", "尚未分派阅片机构。"),
     # --- pages
     ("page.cases", "Cases", "病例"),
+    ("page.case", "Case", "病例详情"),
     ("page.submit", "Submit", "提交病例"),
     ("page.worklist", "Worklist", "待阅列表"),
+    ("page.reading", "Reading", "阅片"),
     ("page.figures", "Figures", "运行指标"),
     ("page.quarantine", "Quarantine", "隔离核查"),
+    ("page.held", "Set aside", "待核查"),
     ("page.failed", "Failed runs", "失败处理"),
     # --- words of many pages
     ("case", "Case", "病例号"),

@@ -9,6 +9,7 @@ from fastapi import Response
 from cases.documents import DoubtfulPicture, PixelVerdict
 from gateway import words
 from gateway.cases import Why
+from gateway.chinese import zh
 from gateway.refusals import Refusal
 from gateway.routes import Route
 from gateway.shapes import (
@@ -135,7 +136,7 @@ def _shown(held_id: str, number: int, found: DoubtfulPicture) -> DoubtfulShown:
         number=number,
         url=f"/api/quarantine/{held_id}/pictures/{number}.png",
         found=tuple(
-            Found(what=f.what, first_frame=f.area.first + 1, last_frame=f.area.last + 1)
+            Found(what=f.what, what_zh=zh(f.what), first_frame=f.area.first + 1, last_frame=f.area.last + 1)
             for f in found.findings
         ),
         may_be_left=not any(f.known for f in found.findings),

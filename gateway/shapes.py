@@ -61,6 +61,7 @@ class ReasonShown(Shape):
     what_zh: str
     todo_zh: str
     detail: str = ""
+    detail_zh: str = ""
 
 
 class CaseLine(Shape):
@@ -243,6 +244,7 @@ class DropLine(Shape):
     missing: tuple[str, ...]
     missing_count: int
     problems: tuple[str, ...]
+    problems_zh: tuple[str, ...]
     reason: ReasonShown | None = None
     receipt: dict[str, Any] | None = None
 
@@ -273,6 +275,7 @@ class Found(Shape):
     """Something written in a picture, in words without identity, and the frames that show it, from 1."""
 
     what: str
+    what_zh: str
     first_frame: int
     last_frame: int
 

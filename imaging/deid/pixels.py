@@ -139,7 +139,7 @@ def _findings(
         return []
     lines = ((around(box, sheet), what_identifies(box, known, days)) for box in engine.read(shown))
     return [
-        Finding(area=area, what=", ".join(what) or _PLAIN_TEXT, known=_KNOWN in what) for area, what in lines
+        Finding(area=area, what="; ".join(what) or _PLAIN_TEXT, known=_KNOWN in what) for area, what in lines
     ]
 
 
@@ -177,10 +177,10 @@ def _decided(
 
 
 def _in_words(findings: Sequence[Finding]) -> str:
-    kinds = {part for f in findings for part in f.what.split(", ")}
+    kinds = {part for f in findings for part in f.what.split("; ")}
     if kinds <= {_PLAIN_TEXT, _NOTHING_READ}:
         return "the file says that text is burned in, and none that identifies was found"
-    return f"text in the picture: {', '.join(sorted(kinds))}"
+    return f"text in the picture: {'; '.join(sorted(kinds))}"
 
 
 def what_identifies(

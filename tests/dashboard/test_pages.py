@@ -87,6 +87,18 @@ def test_a_clinic_confirms_a_slide_beside_the_picture_of_its_label(region, s3, e
     assert state_of(region, case_id) == "received"
 
 
+def test_the_entry_beside_a_case_and_the_browsers_way_back_lead_to_the_list(region, s3, enter):
+    ids = fill(region, s3)
+    page = enter("chen")
+    for way_back in (page.get_by_role("link", name="Cases").click, page.go_back):
+        opened(page, f"open-{ids['waiting']}")
+        page.get_by_role("button", name="Back").wait_for()
+        assert page.url.endswith(f"/case?id={ids['waiting']}")
+        drawn(page)
+        way_back()
+        page.locator(f".st-key-open-{ids['waiting']}").wait_for()
+
+
 def test_a_clinic_is_led_to_the_upload_page_in_its_language(region, region_url, enter):
     page = enter("chen", "zh")
     page.get_by_role("link", name="提交病例").click()

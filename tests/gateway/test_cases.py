@@ -281,7 +281,7 @@ def test_an_operator_looks_at_a_doubtful_picture_before_deciding_about_it(region
     assert found == {
         "number": 1,
         "url": f"/api/quarantine/{case_id}/pictures/1.png",
-        "found": [{"what": "date", "first_frame": 1, "last_frame": 1}],
+        "found": [{"what": "date", "what_zh": "日期", "first_frame": 1, "last_frame": 1}],
         "may_be_left": True,
     }
     unseen = yu.post(door, json={"why": "surely nothing", "pictures": "leave"})

@@ -77,7 +77,7 @@ def test_the_marked_picture_is_kept_in_the_region_alone_and_nothing_of_the_case_
     assert Image.open(io.BytesIO(content)).size == (640, 360)
     assert [f.known for f in found.findings] == [True]
     detail = region.one("SELECT reason_detail FROM cases")["reason_detail"]
-    assert detail == "1 of 2 images: text in the picture: a name or number of this case, name"
+    assert detail == "1 of 2 images: text in the picture: a name or number of this case; name"
     assert outside(region) == []
 
 
