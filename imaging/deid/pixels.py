@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from cases.documents import Area, Finding, PixelDecision
 from cases.errors import Quarantine
-from imaging.deid import blanking, layouts
+from imaging.deid import blanking, codestreams, layouts
 from imaging.deid.doubts import PixelsDoubtful, around, marked, to_blank, verdict_on
 from imaging.deid.elements import PIXEL_DATA, DataSet, Element
 from imaging.deid.known import KnownIdentity
@@ -66,6 +66,8 @@ def treat(
     """
     _no_bits_beside_the_picture(elements)
     pixel_data = has(elements, PIXEL_DATA)
+    if pixel_data is not None and pixel_data.fragments:
+        pixel_data.value = codestreams.silenced(pixel_data.value)
     if not kind.look or pixel_data is None:
         return Looked(transfer_syntax=head.transfer_syntax)
     if engine is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from cases.documents import Area
 from cases.errors import Quarantine
-from imaging.deid import second_pixels, second_rules
+from imaging.deid import second_frames, second_pixels, second_rules
 from imaging.deid.known import KnownIdentity
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
 from imaging.deid.second_search import compiled
@@ -112,7 +112,15 @@ def _looked_through(
         return (Finding(where="the file", what=f"unread bytes ({unreadable})"),), None
     before = {seen[:2]: seen for seen in original.elements}
     judge = _Judge(original, result, before, shift_days, second_rules.columns(profile))
-    found = (*judge.head(), *judge.attributes(), *_search(original, result, known, judge.columns))
+    found = (
+        *judge.head(),
+        *judge.attributes(),
+        *_search(original, result, known, judge.columns),
+        *(
+            Finding(where=_named(tag), what="bytes beside the picture")
+            for tag in second_frames.spoken(result)
+        ),
+    )
     return found, (original, result)
 
 

@@ -26,6 +26,7 @@ from pydicom.uid import (
 from cases.documents import Area
 from cases.errors import Quarantine
 from imaging.deid import second_pass
+from imaging.deid.codestreams import silenced
 from imaging.deid.dicom import deidentify_file
 from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
@@ -236,7 +237,7 @@ def test_a_picture_without_anything_to_blank_stays_in_its_transfer_syntax(tmp_pa
     done = deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
 
     assert (done.blanked, done.transfer_syntax_uid) == ((), JPEG2000Lossless)
-    assert pydicom.dcmread(tmp_path / "out.dcm").PixelData == packed.PixelData
+    assert pydicom.dcmread(tmp_path / "out.dcm").PixelData == silenced(packed.PixelData)
 
 
 @pytest.mark.parametrize(
