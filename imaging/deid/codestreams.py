@@ -48,15 +48,28 @@ def _is_needed(value: Value, segment: _Segment) -> bool:
     )
 
 
-def _segments(value: Value) -> Iterator[_Segment]:
-    """Segments that may say anything, in the head of every fragment that begins a codestream."""
+def begun(value: Value) -> int:
+    """How many fragments begin a codestream; all do that are of no kind known here (RLE)."""
+    kinds = [bytes(value[start : start + 2]) for start, _ in _fragments(value)]
+    return sum(kind in _ENDS for kind in kinds) or len(kinds)
+
+
+def _fragments(value: Value) -> Iterator[tuple[int, int]]:
+    """Where each fragment stands, without the Basic Offset Table, which comes first (PS3.5 A.4)."""
     at, first = 0, True
     while bytes(value[at : at + 4]) == _ITEM:
         end = at + 8 + int.from_bytes(value[at + 4 : at + 8], "little")
-        kind = bytes(value[at + 8 : at + 10])
-        if not first and kind in _ENDS:
-            yield from _of_head(value, at + 10, end, kind)
+        if not first:
+            yield at + 8, end
         at, first = end, False
+
+
+def _segments(value: Value) -> Iterator[_Segment]:
+    """Segments that may say anything, in the head of every fragment that begins a codestream."""
+    for start, end in _fragments(value):
+        kind = bytes(value[start : start + 2])
+        if kind in _ENDS:
+            yield from _of_head(value, start + 2, end, kind)
 
 
 def _of_head(value: Value, at: int, end: int, kind: bytes) -> Iterator[_Segment]:

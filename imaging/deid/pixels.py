@@ -28,6 +28,7 @@ from imaging.deid.rules import insert
 from imaging.deid.sheets import Sheet, sheets
 from imaging.deid.text import spans
 from imaging.dicom import frames
+from imaging.dicom.pixels import VIDEO
 from imaging.ocr import Engine, TextBox
 
 Frame = NDArray[Any]
@@ -94,16 +95,23 @@ def _no_bits_beside_the_picture(elements: DataSet) -> None:
 
 
 def _nothing_after_the_frames(pixel_data: Element, opened: frames.Opened) -> None:
-    """Uncompressed pixels beyond the last frame are a picture that no decoder shows, and nobody looks at.
+    """Pixels beyond the last frame are a picture that no decoder shows, and nobody looks at.
 
-    A byte that makes the length even is none.
+    A byte that makes the length even is none, nor is a fragment that goes on with the one before.
     """
+    if _is_more(pixel_data, opened):
+        raise Quarantine("pixels-doubtful", "the pixel data holds more than its frames")
+
+
+def _is_more(pixel_data: Element, opened: frames.Opened) -> bool:
     dataset = opened.dataset
+    if pixel_data.fragments:
+        video = frames.transfer_syntax(dataset) in VIDEO
+        return not video and codestreams.begun(pixel_data.value) > opened.frames
     halved = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
     samples = 2 if halved else int(dataset.get("SamplesPerPixel", 1))
     bits = dataset.Rows * dataset.Columns * opened.frames * samples * dataset.BitsAllocated
-    if not pixel_data.fragments and any(bytes(pixel_data.value[-(-bits // 16) * 2 :])):
-        raise Quarantine("pixels-doubtful", "the pixel data holds more than its frames")
+    return any(bytes(pixel_data.value[-(-bits // 16) * 2 :]))
 
 
 def _days(elements: DataSet) -> frozenset[str]:

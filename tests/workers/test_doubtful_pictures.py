@@ -14,6 +14,7 @@ from storage import audit, cases, listing, pictures, quarantine
 from storage.accounts import Principal
 from teledx.samples import orders, studies
 from tests.imaging.deid.test_pixels import picture
+from workers import deidentify
 
 PATIENT = orders.PATIENTS[0]
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -121,6 +122,12 @@ def test_what_a_person_left_reaches_the_reader_as_it_is(region):
     assert row == {"case_id": case_id, "verdict": "leave", "account": "yu", "why": "I looked at it"}
     noted = region.one("SELECT note FROM audit_log WHERE action = 'quarantine.release'")
     assert noted["note"] == "leave pictures: 1"
+
+
+def test_more_pictures_than_a_person_can_look_at_are_withheld_without_them(region, monkeypatch):
+    monkeypatch.setattr(deidentify, "LOOKED_AT_MAX", 1)
+    case_id = dropped(region, picture(DATE), picture(NAME))
+    assert held(region, case_id) == ()
 
 
 def test_a_release_without_a_decision_looks_again_and_sets_aside_again(region):

@@ -321,6 +321,17 @@ def test_a_picture_behind_the_last_frame_is_withheld(tmp_path, key, engine):
         deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
 
 
+@pytest.mark.parametrize("syntax", [uid.RLELossless, uid.JPEG2000Lossless])
+def test_a_compressed_picture_behind_the_last_frame_is_withheld(syntax, tmp_path, key, engine):
+    source = image_file(tmp_path / "in.dcm", [picture([]), picture([((60, 150), "MARIA")])])
+    dataset = pydicom.dcmread(source)
+    dataset.compress(syntax)
+    del dataset.NumberOfFrames
+    dataset.save_as(source)
+    with pytest.raises(Quarantine, match="more than its frames"):
+        deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+
+
 def test_a_picture_that_does_not_say_its_size_is_damaged(tmp_path, key, engine):
     source = image_file(tmp_path / "in.dcm", [picture([])])
     dataset = pydicom.dcmread(source)
