@@ -20,8 +20,8 @@ from pydicom.pixels.encoders import JPEG2000LosslessEncoder, RLELosslessEncoder
 
 from cases.documents import Area
 from cases.errors import Quarantine
-from imaging.deid import jpeg_blocks
-from imaging.deid.elements import PIXEL_DATA, DataSet, Element
+from imaging.deid import codestreams, jpeg_blocks
+from imaging.deid.elements import PIXEL_DATA, DataSet, Element, Value
 from imaging.deid.jpeg_blocks import Box
 from imaging.deid.objects import has
 from imaging.deid.part10 import Head
@@ -207,9 +207,10 @@ _PACKERS: Mapping[str, Callable[[Frame, Mapping[str, Any]], bytes]] = {
 }
 
 
-def _fragments(packed: list[bytes]) -> bytes:
-    """Encapsulated frames without the sequence delimiter, which the writer adds."""
-    return encapsulate(packed, has_bot=True).removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0")
+def _fragments(packed: list[bytes]) -> Value:
+    """Encapsulated frames, silent beside the picture, without the sequence delimiter, which the writer adds."""
+    whole = encapsulate(packed, has_bot=True).removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0")
+    return codestreams.silenced(whole)
 
 
 def _described(dataset: Dataset, samples: int, photometric: str) -> dict[str, Any]:
