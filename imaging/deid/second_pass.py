@@ -37,7 +37,7 @@ _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
-_CONTENT = 0x0040A730
+_CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
 _NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
@@ -124,7 +124,7 @@ class _Judge:
         return second_rules.safe_private(self.result) if "retain-safe-private" in self.columns else {}
 
     @functools.cached_property
-    def concepts(self) -> dict[tuple[int, ...], str]:
+    def concepts(self) -> dict[tuple[int, ...], second_rules.Concept]:
         return second_rules.concepts(self.result) if "clean-structured-content" in self.columns else {}
 
     def head(self) -> Iterator[Finding]:
@@ -144,8 +144,10 @@ class _Judge:
         if "clean-graphics" in self.columns:
             for tag in second_rules.texts_in_drawings(self.result):
                 yield Finding(where=_named(tag), what="text in a drawing")
-        if second_rules.names_the_subject(self.concepts.values(), self.columns):
-            yield Finding(where=_named(0x0040A730), what="an item that says who the subject is")
+        for path, concept in self.concepts.items():
+            if second_rules.must_go(concept, self.columns):
+                where = _named(path[-2]) if path else "the data set"
+                yield Finding(where=where, what="a content item that the table removes")
 
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
         path, tag, vr, start, end = seen
@@ -165,6 +167,8 @@ class _Judge:
         vr = private or vr
         value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":
+            if tag == _UID_VALUE and self._may_say(seen):
+                return None
             if private and "retain-uids" not in self.columns:
                 basic = "U"
             return self._wrong_uid(basic, options, value, uids)
@@ -173,6 +177,9 @@ class _Judge:
         if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and tag != 0x00100010:
             return "a person's name"
         return self._wrong_text(seen, vr, basic, options, value)
+
+    def _may_say(self, seen: Seen) -> bool:
+        return second_rules.may_say(self.concepts.get(seen.path), self.columns)
 
     def _wrong_text(
         self, seen: Seen, vr: bytes, basic: str, options: frozenset[str], value: bytes
@@ -183,7 +190,7 @@ class _Judge:
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
         dummy = bool(seen.path) and self._under_dummy(seen.path)
-        if seen.tag == _TEXT_VALUE and not dummy and second_rules.may_say(self.concepts.get(seen.path)):
+        if seen.tag == _TEXT_VALUE and not dummy and self._may_say(seen):
             return "a written date" if _WRITTEN_DATE.search(value) else None
         if dummy and vr == b"CS" and not basic and _TERM.fullmatch(value.rstrip(b"\0")):
             return None  # a term of structure: what kind of item, how it relates
@@ -232,7 +239,9 @@ class _Judge:
         return None
 
     def _wrong_date(self, seen: Seen, value: bytes, days: int) -> str | None:
-        if _CONTENT in seen.path[::2]:
+        if _CONTENT in seen.path[::2] or any(
+            seen.path[:end] in self.concepts for end in range(2, len(seen.path) + 1, 2)
+        ):
             return self._wrong_content_date(seen, value, days)
         was = self._source_of(seen)
         if not was.strip(b" \0"):
