@@ -138,8 +138,14 @@ def an_image(place: str, *items: list[Element]) -> list[Element]:
 def items_of(elements: list[Element], place: str) -> list[list[Element]]:
     level = elements
     for tag in (0x00400560, 0x00400610) if place == "preparation" else ():
-        level = next(e for e in level if e.tag == tag).items[0]
-    return next(e for e in level if e.tag == PLACES[place]).items
+        level = items_in(level, tag)[0]
+    return items_in(level, PLACES[place])
+
+
+def items_in(level: list[Element], tag: int) -> list[list[Element]]:
+    items = next(e for e in level if e.tag == tag).items
+    assert items is not None
+    return items
 
 
 def treat(elements, chosen, tmp_path, key):
