@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,13 +17,25 @@ from teledx.commands.progress import bar
 from teledx.commands.uploads import at_once
 
 if TYPE_CHECKING:
-    from cases.order import Patient
-    from imaging.deid.folder import FileReport, Run
+    from cases.order import Order
+    from imaging.deid.report import FileReport
     from imaging.slides.convert import Conversion, Converter
     from workers.child import Child
 
 FILE_SECONDS = 600.0
-CHILD_MODULE = "teledx.commands.deid_child"
+# Loaded once, by the server that forks the children, while this process loads nothing that treats images.
+_PRELOADED = ("teledx.cli", "teledx.commands.deid_child")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """How files are to be de-identified (`imaging.deid.folder.Run`), and the order whose patient's they must be."""
+
+    secret: bytes = field(repr=False)
+    clinic: str
+    profile: str
+    keep_names: bool
+    order: Order | None
 
 
 def found(source: Path, dest: Path) -> list[Path]:
@@ -42,15 +54,14 @@ def found(source: Path, dest: Path) -> list[Path]:
     return files
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Told:
-    """What is asked for: `source` into `dest`, `jobs` files at once; all of `patient`, if there is one."""
+    """What is asked for: `source` into `dest`, `jobs` files at once, and which slides are converted before."""
 
     source: Path
     dest: Path
-    run: Run
-    patient: Patient | None
-    conversion: Conversion
+    asked: Asked
+    conversion: Conversion | None
     jobs: int
 
     @property
@@ -65,9 +76,8 @@ def treated(files: Sequence[Path], told: Told, *, quiet: bool) -> list[FileRepor
 
     told.dest.mkdir(parents=True, exist_ok=True)
     sizes = [file.stat().st_size for file in files]
-    child = Child(workers=told.jobs, preload=(CHILD_MODULE,))
     with (
-        closing(child),
+        closing(Child(workers=told.jobs, preload=_PRELOADED)) as child,
         tempfile.TemporaryDirectory(prefix=f".{told.dest.name}.", dir=told.dest.resolve().parent) as beside,
         bar("De-identifying", sum(sizes), quiet=quiet) as advance,
         at_once(told.jobs) as pool,
@@ -77,6 +87,13 @@ def treated(files: Sequence[Path], told: Told, *, quiet: bool) -> list[FileRepor
             reports.append(report)
             advance(size)
         return reports
+
+
+def one(file: Path, root: Path, dest: Path, beside: Path, asked: Asked) -> FileReport:
+    """In the child: what became of one file."""
+    from teledx.commands.deid_child import treat
+
+    return treat(file, root, dest, beside, asked)
 
 
 @dataclass(frozen=True)
@@ -89,31 +106,28 @@ class _Treatment:
 
     def __call__(self, file: Path) -> FileReport:
         from cases.errors import Quarantine
-        from imaging.deid.folder import FileReport
+        from imaging.deid.report import FileReport
 
-        root = self.told.root
+        conversion, root = self.told.conversion, self.told.root
         name = str(file.relative_to(root))
         try:
-            converter = self.told.conversion.of(file)
-            return self._converted(file, name, converter) if converter else self._one(file, root)
+            converter = conversion.of(file) if conversion else None
+            if conversion and converter:
+                return self._converted(file, name, conversion, converter)
+            return self._one(file, root)
         except Quarantine as why:
             return FileReport(name=name, verdict="withheld", reasons=((why.code, why.detail),))
 
     def _one(self, file: Path, root: Path) -> FileReport:
-        from teledx.commands.deid_child import one
+        where = (file, root, self.told.dest, self.beside)
+        return self.child.run_for(FILE_SECONDS, one, *where, self.told.asked)
 
-        told = self.told
-        where = (file, root, told.dest, self.beside)
-        report: FileReport = self.child.run_for(FILE_SECONDS, one, *where, told.run, told.patient)
-        return report
-
-    def _converted(self, file: Path, name: str, converter: Converter) -> FileReport:
+    def _converted(self, file: Path, name: str, conversion: Conversion, converter: Converter) -> FileReport:
         """What became of the slide that the converter makes of `file`."""
         from imaging.slides.convert import check_made, converted
 
-        told = self.told.conversion
         folder = self.beside / f"converted-{hashlib.sha256(os.fsencode(name)).hexdigest()}"
-        with converted(file, folder, converter, told.limits, told.hidden) as made:
+        with converted(file, folder, converter, conversion.limits, conversion.hidden) as made:
             self.child.run_for(FILE_SECONDS, check_made, made.path, file, converter.code)
             renamed = folder / "named" / f"{name}{made.path.suffix}"
             renamed.parent.mkdir(parents=True)

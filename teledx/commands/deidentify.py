@@ -20,8 +20,7 @@ from teledx.commands.table import Command
 
 if TYPE_CHECKING:
     from cases.order import Order
-    from imaging.deid.folder import FileReport
-    from imaging.deid.known import KnownIdentity
+    from imaging.deid.report import FileReport
     from imaging.slides.convert import Conversion
 
 _Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or a folder; it is only read.")]
@@ -84,20 +83,18 @@ def deid(
     pseudonym, UIDs and shifted dates in every run, and in the network. Slides of formats that are refused are
     converted first, where TELEDX_SLIDE_CONVERTERS names a program.
     """
-    from imaging.deid.folder import Run
-
     files = deid_files.found(source, dest)
     _require_place(report, dest)
-    used, asked = _key_of(session, key), _order(order)
-    run = Run(
+    used = _key_of(session, key)
+    asked = deid_files.Asked(
         secret=used.secret,
         clinic=clinic,
         profile=_checked(profile),
         keep_names=keep_names,
-        known=_known(asked),
+        order=_order(order),
     )
-    patient = asked.patient if asked else None
-    told = deid_files.Told(source, dest, run, patient, _conversion(session, used), jobs)
+    conversion = _conversion(session, used)
+    told = deid_files.Told(source=source, dest=dest, asked=asked, conversion=conversion, jobs=jobs)
     if used.of == "run":
         session.out.note(
             "A key was made for this run and is kept nowhere: another run gives other pseudonyms."
@@ -128,18 +125,14 @@ def _key_of(session: Session, file: Path | None) -> _UsedKey:
     return _UsedKey(secret=ring.secrets[ring.current], of="keyring", stands=(folder,))
 
 
-def _conversion(session: Session, used: _UsedKey) -> Conversion:
-    """The converters of the settings, which do not see the key."""
+def _conversion(session: Session, used: _UsedKey) -> Conversion | None:
+    """The converters of the settings, which do not see the key; None if there are none."""
+    if not session.settings.slide_converters:
+        return None
     from teledx import bootstrap
 
     told = bootstrap.conversion(session.settings)
     return replace(told, hidden=(*told.hidden, *used.stands))
-
-
-def _known(order: Order | None) -> KnownIdentity:
-    from imaging.deid.known import KnownIdentity, from_order
-
-    return from_order(order) if order else KnownIdentity()
 
 
 def _checked(profile: str) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 from storage.vault import Keyring
 from teledx import bootstrap
-from teledx.commands import deid_child, deid_files
+from teledx.commands import deid_files
 from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
@@ -132,7 +132,7 @@ def test_patients_of_one_folder_stay_apart(deid, source, tmp_path):
 def test_a_file_that_never_ends_is_withheld(deid, source, tmp_path, monkeypatch):
     """Its child is killed."""
     monkeypatch.setattr(deid_files, "FILE_SECONDS", 0.2)
-    monkeypatch.setattr(deid_child, "one", hanging.one)
+    monkeypatch.setattr(deid_files, "one", hanging.one)
     answer = deid()
     assert answer.code == Exit.SET_ASIDE
     assert {code for _, code in withheld(answer)} == {"read-limit"}

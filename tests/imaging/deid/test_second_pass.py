@@ -112,6 +112,20 @@ def test_identity_is_found_behind_percent_signs_and_base64(form, lead, source, t
         assert [f for f in found if f.what == "known identity"], hidden
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("form", ["金丝雀", "Maria Canaryson", "13812345678"])
+@pytest.mark.parametrize("at", [0, 4001, 8000])
+def test_identity_is_found_among_the_pixels_and_in_what_pads_them(at, form, codec, tmp_path, key, known):
+    pixels = b"\x10\0\x31\0" * 2000 + bytes(64)
+    hidden = form.encode(codec)
+    raw = pixels[:at] + hidden + pixels[at + len(hidden) :]
+    source = tmp_path / "in.dcm"
+    source.write_bytes(part10_bytes([*_plain(), Element(0x7FE00010, "OW", raw)]))
+    elements = treated(source, key, known, profile("network"))
+    found = second_pass.findings(source, out(tmp_path, elements), known, key.shift_days)
+    assert {(f.where, f.what) for f in found} == {("(7FE0,0010)", "known identity")}
+
+
 def test_short_numbers_do_not_stand_in_pixels_by_chance(tmp_path, key):
     pixels = b"0042 AB12 " * 1000
     source = tmp_path / "in.dcm"
