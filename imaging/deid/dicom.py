@@ -84,8 +84,12 @@ def deidentify_file(
         size = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
     except Damaged as damage:
         raise Quarantine("file-damaged", str(damage)) from damage
+    return _done(elements, looked, size, counts)
+
+
+def _done(elements: DataSet, looked: pixels.Looked, size: int, counts: Counter[str]) -> FileDone:
     return FileDone(
-        sop_class_uid=sop_class,
+        sop_class_uid=value_of(elements, _SOP_CLASS),
         sop_instance_uid=value_of(elements, _SOP_INSTANCE),
         study_uid=value_of(elements, _STUDY),
         series_uid=value_of(elements, _SERIES),

@@ -13,20 +13,16 @@ import mmap
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from cases.errors import Quarantine
 from imaging.deid import second_rules
 from imaging.deid.known import KnownIdentity
+from imaging.deid.second_known import NUMBERS, day_of, identity_of
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
 from imaging.deid.second_search import compiled
 
-_NAMES = frozenset({0x00100010, 0x00101001, 0x00101005, 0x00101060})
-_NUMBERS = frozenset({
-    0x00100020, 0x00101000, 0x00080050, 0x00101040, 0x00102154, 0x00080080, 0x00080081, 0x00081040, 0x00380010,
-    0x00101090, 0x00402016, 0x00402017, 0x00400551, 0x00400512,
-})  # fmt: skip
 _META_ALLOWED = frozenset(
     {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
 )
@@ -49,7 +45,6 @@ _PATTERNS = (
     re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
 )  # fmt: skip
 _NO_ROW: tuple[str, frozenset[str]] = ("", frozenset())
-_ESCAPE = re.compile(rb"\x1b[$()-][)(]?[A-Z@]")  # ISO 2022
 _REMEMBERED_BYTES = 256
 _WRITTEN_DATE = re.compile(rb"(?<![0-9.])(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?![0-9.])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -173,7 +168,7 @@ class _Judge:
                 basic = "U"
             return self._wrong_uid(basic, options, value, uids)
         if vr in (b"DA", b"DT"):
-            return self._wrong_day(seen, basic, options, value)
+            return self._wrongday_of(seen, basic, options, value)
         if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and tag != 0x00100010:
             return "a person's name"
         return self._wrong_text(seen, vr, basic, options, value)
@@ -198,7 +193,7 @@ class _Judge:
             return self._not_replaced(seen, vr, value.strip(b" \0"))
         return None
 
-    def _wrong_day(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
+    def _wrongday_of(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
         if basic and not options:
             return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
         if "retain-longitudinal-modified-dates" in self.columns:
@@ -247,7 +242,7 @@ class _Judge:
         if not was.strip(b" \0"):
             return "a date that the source does not have"
         for now, then in zip(value.split(b"\\"), was.split(b"\\"), strict=False):
-            now_day, then_day = _day(now), _day(then)
+            now_day, then_day = day_of(now), day_of(then)
             if now_day is None or now.strip(b" \0")[:8] == b"19000101":
                 continue
             if then_day is None or now_day != then_day + timedelta(days=days):
@@ -257,10 +252,10 @@ class _Judge:
     def _wrong_content_date(self, seen: Seen, value: bytes, days: int) -> str | None:
         """Content items may be gone, so that those after them count differently: any of the source's will do."""
         moved = [
-            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := _day(v))
+            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := day_of(v))
         ]
         there = {
-            _day(then)
+            day_of(then)
             for (_, tag), was in self.before.items()
             if tag == seen.tag
             for then in bytes(self.original.content[was.start : was.end]).split(b"\\")
@@ -276,18 +271,6 @@ def _values(body: Body, seen: Seen) -> list[bytes]:
 
 def _named(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-def _day(raw: bytes) -> date | None:
-    return _day_of(re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8])
-
-
-@functools.lru_cache(maxsize=4096)
-def _day_of(digits: bytes) -> date | None:
-    try:
-        return datetime.strptime(digits.decode("ascii"), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        return None
 
 
 def _has_pattern(value: bytes) -> bool:
@@ -318,7 +301,7 @@ def _check_digit(number: bytes) -> bool:
 
 def _search(original: Body, result: Body, known: KnownIdentity, columns: frozenset[str]) -> Iterator[Finding]:
     keeps_institution = "retain-institution-identity" in columns
-    names, numbers, days = _identity_of(original, _NUMBERS - (_INSTITUTION if keeps_institution else set()))
+    names, numbers, days = identity_of(original, NUMBERS - (_INSTITUTION if keeps_institution else set()))
     if keeps_institution:
         known = replace(known, places=())
     search = compiled(
@@ -340,32 +323,3 @@ def _search(original: Body, result: Body, known: KnownIdentity, columns: frozens
 def _is_code(seen: Seen) -> bool:
     """Code values repeat short numbers by chance; the code's meaning beside it is searched."""
     return seen.tag in (0x00080100, 0x00080102, 0x00080103)
-
-
-def _identity_of(body: Body, number_tags: frozenset[int]) -> tuple[set[str], set[str], set[date]]:
-    """Names, numbers and birth dates in a source, in every reading of their bytes that fits."""
-    names: set[str] = set()
-    numbers: set[str] = set()
-    days: set[date] = set()
-    for _, tag, vr, start, end in body.elements:
-        if start == end:
-            continue
-        is_name = vr == b"PN" or tag in _NAMES
-        if is_name or tag in number_tags:
-            raw = _ESCAPE.sub(b"", bytes(body.content[start:end])).strip(b" \0")
-            into = names if is_name else numbers
-            into.update(part for text in _readings(raw) for part in text.split("\\"))
-        elif tag == 0x00100030 and (day := _day(bytes(body.content[start:end]))):
-            days.add(day)
-    return names, numbers, days
-
-
-def _readings(raw: bytes) -> Iterator[str]:
-    if raw.isascii():
-        yield raw.decode("ascii")
-        return
-    for encoding in ("utf-8", "gb18030", "latin-1"):
-        try:
-            yield raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue
