@@ -29,8 +29,10 @@ _META_ALLOWED = frozenset(
 _NOT_TEXT = frozenset(
     (b"DS", b"IS", b"TM", b"AS", b"DA", b"DT", b"UI", b"FD", b"FL", b"SL", b"SS", b"UL", b"US")
 )
+_NUMBERS_OF_BYTES = frozenset((b"FD", b"FL", b"SL", b"SS", b"UL", b"US"))
+_FEWEST_IN_NUMBERS = 6
 _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
-_DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
+_DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000", b"000Y"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
@@ -190,7 +192,9 @@ class _Judge:
         if dummy and vr == b"CS" and not basic and _TERM.fullmatch(value.rstrip(b"\0")):
             return None  # a term of structure: what kind of item, how it relates
         if seen.tag in _NO_ROW_BUT_TEXT or (basic and (binary or not options)) or dummy:
-            return self._not_replaced(seen, vr, value.strip(b" \0"))
+            return (
+                None if vr in _NOT_TEXT and not basic else self._not_replaced(seen, vr, value.strip(b" \0"))
+            )
         return None
 
     def _wrongday_of(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
@@ -204,7 +208,7 @@ class _Judge:
 
     def _not_replaced(self, seen: Seen, vr: bytes, value: bytes) -> str | None:
         """Of an attribute that the profile empties or replaces: text must be a dummy, a token or a pseudonym."""
-        if value in _DUMMIES or vr in _NOT_TEXT:
+        if value in _DUMMIES:
             return None
         if vr in (*_TEXT, b"CS", b"AE", b"UR"):
             return None if _REPLACEMENT.fullmatch(value) else "a value that is no replacement"
@@ -311,13 +315,23 @@ def _search(original: Body, result: Body, known: KnownIdentity, columns: frozens
     )
     pixels = [(s.start, s.end) for s in result.elements if s.tag in _PIXELS]
     starts = [s.start for s in result.elements]
-    for start, _ in search.places(result.content, pixels):
+    for start, end in search.places(result.content, pixels):
         at = bisect.bisect_right(starts, start) - 1
         seen = result.elements[at] if at >= 0 else None
         if seen is None or not seen.start <= start < seen.end:
             yield Finding(where="bytes between values", what="known identity")
-        elif seen.vr not in _NOT_TEXT and not _is_code(seen):
+        elif _may_be_meant(seen, bytes(result.content[start:end])):
             yield Finding(where=_named(seen.tag), what="known identity")
+
+
+def _may_be_meant(seen: Seen, met: bytes) -> bool:
+    """Whether what was met is more than chance: numbers repeat short numbers, and codes do. A letter in a number, or
+    six bytes in binary values, are none."""
+    if seen.vr in _NUMBERS_OF_BYTES:
+        return len(met) >= _FEWEST_IN_NUMBERS
+    if seen.vr in _NOT_TEXT:
+        return any(chr(byte).isalpha() for byte in met)
+    return not _is_code(seen)
 
 
 def _is_code(seen: Seen) -> bool:

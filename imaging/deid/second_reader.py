@@ -23,6 +23,7 @@ _NARROW_HEAD = struct.Struct("<HH2sH")
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _NO_END = 0xFFFFFFFF
 _INFLATED_LIMIT = 1 << 30
+_DEEPEST = 5000  # levels; what is kept of a path grows with its depth, so a small file could fill the memory
 _SYNTAX_IMPLICIT, _SYNTAX_BIG, _SYNTAX_DEFLATED = (
     b"1.2.840.10008.1.2",
     b"1.2.840.10008.1.2.2",
@@ -186,6 +187,8 @@ class _Stream:
         seen, sequence, end, inner = self._element(tag, self.path, self.explicit)
         self.found.append(seen)
         if sequence:
+            if len(self.counts) == _DEEPEST:
+                raise Unreadable(f"nested deeper than {_DEEPEST} levels at byte {self.at}")
             self.opened.append(_Open(False, end, self.explicit, self.path))
             self.counts.append(0)
             self.path, self.explicit = (*self.path, tag), inner

@@ -19,7 +19,15 @@ from imaging.deid.elements import Element, Reader, Writer
 from imaging.deid.known import KnownIdentity
 from imaging.deid.profiles import OPTIONS, profile, table
 from imaging.ocr import Engine
-from tests.imaging.deid.conftest import CANARIES, EXPLICIT, identified, nested, part10_bytes, sample
+from tests.imaging.deid.conftest import (
+    CANARIES,
+    CANARY_TEXT,
+    EXPLICIT,
+    identified,
+    nested,
+    part10_bytes,
+    sample,
+)
 
 NOBODY = KnownIdentity()
 EACH = ["basic", "network", *(f"basic+{o.column}" for o in OPTIONS)]
@@ -256,6 +264,24 @@ def test_every_row_of_the_list_stays_under_its_creator_and_under_no_other(creato
         after, found = both_passes(image(*owners, *map(copy.copy, inside)), "network", tmp_path, key)
         assert len([t for t in private_of(after) if t & 0xFF00]) == left
         assert found == ()
+
+
+@pytest.mark.parametrize("creator", sorted({creator for creator, _, _ in private.table()}))
+def test_no_canary_comes_out_of_a_safe_private_attribute(creator, tmp_path, key, known):
+    said = {"CS": b"CANARYSON MARIA ", "UI": b"1.2.3.999.5\0", "DS": b"Canaryson ", "IS": b"Canaryson "}
+    texts = dict.fromkeys(("LO", "LT", "SH", "ST"), CANARY_TEXT.encode())
+    values = {**SAFE_VALUES, **texts, **said}
+    inside = [
+        Element(group << 16 | 0x1000 | number, vr, values[vr])
+        for (owner, group, number), vr in private.table().items()
+        if owner == creator
+    ]
+    raw = creator.encode() + b" " * (len(creator) & 1)
+    owners = [Element(group << 16 | 0x0010, "LO", raw) for group in {e.tag >> 16 for e in inside}]
+    after, found = both_passes(image(*owners, *inside), "network", tmp_path, key, known)
+    left = b"".join(Writer(EXPLICIT).chunks(after))
+    assert [c for c in CANARIES if c in left] == []
+    assert found == ()
 
 
 # --- Clean Graphics
