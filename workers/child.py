@@ -9,7 +9,7 @@ import multiprocessing
 import resource
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any, ParamSpec, TypeVar
@@ -36,12 +36,23 @@ def _limit(memory: int) -> None:
 
 
 class Child:
-    """A small pool of children, started when first needed; each call has its own time limit."""
+    """A small pool of children, started when first needed; each call has its own time limit.
 
-    def __init__(self, *, workers: int = 1, memory: int = MEMORY_LIMIT, max_calls: int = 200) -> None:
+    `preload`: modules that the server which forks them loads once. The first pool of a process decides.
+    """
+
+    def __init__(
+        self,
+        *,
+        workers: int = 1,
+        memory: int = MEMORY_LIMIT,
+        max_calls: int = 200,
+        preload: Sequence[str] = PRELOADED,
+    ) -> None:
         self._workers = workers
         self._memory = memory
         self._max_calls = max_calls
+        self._preload = preload
         self._pool: ProcessPool | None = None
         self._lock = threading.Lock()
 
@@ -75,7 +86,7 @@ class Child:
         with self._lock:
             if self._pool is None or not self._pool.active:
                 context = multiprocessing.get_context("forkserver")
-                context.set_forkserver_preload(list(PRELOADED))
+                context.set_forkserver_preload(list(self._preload))
                 self._pool = ProcessPool(
                     max_workers=self._workers,
                     max_tasks=self._max_calls,

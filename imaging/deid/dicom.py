@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import mmap
@@ -37,7 +36,7 @@ _CODE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 
 @dataclass(frozen=True, kw_only=True)
 class FileDone:
-    """A file that came out: its derived UIDs, its digest, how often each action fell, and what of it was blanked."""
+    """A file that came out: its derived UIDs, its size, how often each action fell, and what was blanked in it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -45,7 +44,6 @@ class FileDone:
     series_uid: str
     transfer_syntax_uid: str
     size: int
-    sha256: str
     actions: Mapping[str, int]
     blanked: tuple[Area, ...] = ()
 
@@ -89,17 +87,20 @@ def deidentify_file(
     begin = part10.written_head(sop_class, value_of(elements, _SOP_INSTANCE), looked.transfer_syntax)
     try:
         chunks: Iterable[Value] = Writer(head.encoding).chunks(elements)
-        size, sha256 = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
+        size = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
     except Damaged as damage:
         raise Quarantine("file-damaged", str(damage)) from damage
+    return _done(elements, looked, size, counts)
+
+
+def _done(elements: DataSet, looked: pixels.Looked, size: int, counts: Counter[str]) -> FileDone:
     return FileDone(
-        sop_class_uid=sop_class,
+        sop_class_uid=value_of(elements, _SOP_CLASS),
         sop_instance_uid=value_of(elements, _SOP_INSTANCE),
         study_uid=value_of(elements, _STUDY),
         series_uid=value_of(elements, _SERIES),
         transfer_syntax_uid=looked.transfer_syntax,
         size=size,
-        sha256=sha256,
         actions=dict(sorted(counts.items())),
         blanked=looked.blanked,
     )
@@ -216,21 +217,17 @@ def _complete_uids(elements: DataSet, head: part10.Head) -> None:
             raise Quarantine("uid-invalid", f"the file has no {name} UID")
 
 
-def _write(target: Path, begin: bytes, chunks: Iterable[Value]) -> tuple[int, str]:
-    """Writes and digests in one pass; leaves nothing behind if it fails."""
-    digest, size = hashlib.sha256(), 0
+def _write(target: Path, begin: bytes, chunks: Iterable[Value]) -> int:
+    """Writes a new file and says how large it is; leaves nothing behind if it fails."""
     try:
         with target.open("xb") as stream:
-            for piece in itertools.chain((begin,), chunks):
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
+            size = sum(stream.write(piece) for piece in itertools.chain((begin,), chunks))
     except FileExistsError:
         raise
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return size, digest.hexdigest()
+    return size
 
 
 def _mapped(source: Path) -> memoryview:

@@ -9,47 +9,20 @@ import functools
 import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import dicom, keys, second_pass
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
+from imaging.deid.report import FileReport
 from imaging.ocr import Engine
 from imaging.slides import deid as slide_deid
 from imaging.slides.formats import SUFFIXES, recognise
 from imaging.slides.plan import write
 from imaging.slides.written import require_no_text
-
-Verdict = Literal["clean", "withheld", "left-out"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileReport:
-    """What became of one file. `name` is the source's path and may carry identity: the report is its owner's.
-
-    `named` is where the clean file stands below the destination. `reasons` are (code, detail) without identity.
-    `converted` says by what the file was converted before, if it had to be.
-    """
-
-    name: str
-    verdict: Verdict
-    format: str = ""
-    named: str = ""
-    size: int = 0
-    sha256: str = ""
-    reasons: tuple[tuple[str, str], ...] = ()
-    actions: Mapping[str, int] = field(default_factory=dict)
-    converted: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The report's own fields, for a JSON file."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +45,7 @@ class Run:
         )
 
 
-def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Iterator[FileReport]:
+def deidentify_tree(source: Path, dest: Path, run: Run) -> Iterator[FileReport]:
     """De-identifies `source`, a file or a folder, into the folder `dest`; one report for each file, in order.
 
     Links are not followed. A name that is taken in `dest` withholds the file.
@@ -90,14 +63,8 @@ def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Ite
     )
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=there.parent) as beside:
-        one = functools.partial(deidentify_one, root=root, dest=dest, run=run, beside=Path(beside))
-        if jobs == 1:
-            yield from map(one, files)
-            return
-        forking = get_context("forkserver")
-        forking.set_forkserver_preload([__name__])  # imported once, not by each process
-        with ProcessPoolExecutor(jobs, mp_context=forking) as pool:
-            yield from pool.map(one, files)
+        for file in files:
+            yield deidentify_one(file, root=root, dest=dest, run=run, beside=Path(beside))
 
 
 def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path) -> FileReport:
@@ -108,6 +75,8 @@ def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path
         made = _dicom(file, part, run) if _is_dicom(file) else _slide(file, part, run, name)
         named = Path(name) if run.keep_names else made.named
         target = dest / named
+        with part.open("rb") as stream:
+            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
         target.parent.mkdir(parents=True, exist_ok=True)
         target.hardlink_to(part)
     except LeftOut as why:
@@ -125,8 +94,8 @@ def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path
         verdict="clean",
         format=made.format,
         named=str(named),
-        size=made.size,
-        sha256=made.sha256,
+        size=target.stat().st_size,
+        sha256=sha256,
         actions=made.actions,
     )
 
@@ -135,8 +104,6 @@ def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path
 class _Made:
     format: str
     named: Path
-    size: int
-    sha256: str
     actions: Mapping[str, int]
 
 
@@ -152,7 +119,7 @@ def _dicom(file: Path, part: Path, run: Run) -> _Made:
         file, part, run.known, key.shift_days, run.profile, engine=_engine(), blanked=done.blanked
     )
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
-    return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
+    return _Made(format="dicom", named=named, actions=done.actions)
 
 
 def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
@@ -163,16 +130,10 @@ def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
     write(plan, file, part)
     slide_deid.check_written(part, identity_values=(*plan.removed_values, *run.known.values()))
     require_no_text(part, identity_values=run.known.values())
-    digest = hashlib.sha256()
-    with part.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
     named = Path(f"{keys.token(run.secret, 'slide', f'{run.clinic}/{name}')}{SUFFIXES[found.code]}")
     return _Made(
         format=found.code,
         named=named,
-        size=plan.size,
-        sha256=digest.hexdigest(),
         actions=dict.fromkeys(plan.removed, 1),
     )
 

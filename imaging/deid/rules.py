@@ -65,21 +65,21 @@ def _depends_on_itself(element: Element, place: _Place) -> bool:
     creators, the concept of a content item, an overlay's other parts), and not in its items."""
     if element.items is not None or element.fragments or len(element.value) > _REMEMBERED_BYTES:
         return False
-    return not place.concept and not element.tag & 0x10000 and element.tag >> 24 != 0x60
+    return not place.about.code and not element.tag & 0x10000 and element.tag >> 24 != 0x60
 
 
 @dataclass(slots=True)
 class _Place:
     """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole.
 
-    `safe`: the level's private attributes that are kept, with their VRs; `concept`: what its content item is about.
+    `safe`: the level's private attributes that are kept, with their VRs; `about`: what its content item is about.
     """
 
     declared: tuple[str, ...]
     dummies: bool = False
     root: bool = False
     safe: Mapping[int, str] = field(default_factory=dict)
-    concept: str = ""
+    about: content.About = content.NOTHING
 
 
 @dataclass
@@ -122,7 +122,7 @@ class Execution:
         if "retain-safe-private" in options and not place.dummies:
             place.safe = private.safe(elements)
         if "clean-structured-content" in options and not place.root:
-            place.concept = content.concept_of(elements)
+            place.about = content.about(elements)
 
     def _treat(self, element: Element, place: _Place, stack: list[tuple[DataSet, _Place]]) -> Element | None:
         """What becomes of an element: as it was for the same value of this patient before, or worked out."""
@@ -158,10 +158,9 @@ class Execution:
             element.items = graphics.without_text(element.items or [])
             if not element.items:
                 return None
-        if tag == content.CONTENT and action is Action.DESCEND:
-            kept = "retain-patient-characteristics" in self.profile.options
-            element.items = content.without_subject(element.items or [], retains_characteristics=kept)
         if element.items is not None and action not in (Action.REMOVE, Action.EMPTY):
+            if not self._keep_content(element):
+                return None
             dummies = place.dummies or action is Action.DUMMY
             stack.extend((item, _Place(place.declared, dummies)) for item in element.items)
             return element
@@ -170,6 +169,15 @@ class Execution:
         if element.vr == "UN" and element.items is None and not element.private:
             element.vr = dictionary_vr(tag) if dictionary_vr(tag) != "SQ" else "UN"
         return _EXECUTE[action](self, element, place)
+
+    def _keep_content(self, element: Element) -> bool:
+        """Takes out the content items that the table removes; whether the sequence may stay after that."""
+        items, options = element.items or [], self.profile.options
+        if "clean-structured-content" not in options:
+            return True
+        element.items = content.kept(items, options)
+        self.counts["remove"] += len(items) - len(element.items)
+        return bool(element.items or not items) or element.tag != content.CONTENT
 
     def _action(self, element: Element, place: _Place) -> Action:
         """The rule for an element: its own, its group's, or that of its value representation."""
@@ -183,7 +191,7 @@ class Execution:
             return Action.REMOVE
         rule = self.profile.rules.get(tag)
         if group == 0x40 and "clean-structured-content" in self.profile.options:
-            rule = content.action(tag, place.concept) or rule
+            rule = content.action(tag, place.about, self.profile.options) or rule
         if rule is not None and (rule is not Action.DESCEND or element.items is not None):
             return self._in_dummy(rule) if place.dummies else rule
         known = dictionary_vr(tag)

@@ -18,6 +18,7 @@ from PIL import Image
 from cases.documents import Area
 from cases.errors import Quarantine
 from imaging.deid.known import KnownIdentity
+from imaging.deid.second_known import NUMBERS, identity_of
 from imaging.deid.second_reader import Body
 from imaging.deid.second_search import written_forms
 from imaging.dicom import frames, previews
@@ -35,28 +36,29 @@ _FEWEST = {True: 5, False: 2}  # characters that say something, of Latin letters
 
 def check(
     output: Path,
-    body: Body,
+    original: Body,
+    result: Body,
     engine: Engine,
     known: KnownIdentity,
-    of_source: tuple[Iterable[str], Iterable[str]],
     blanked: Sequence[Area],
 ) -> None:
     """Looks at the middle frame of `output` if it may show text, and at every area that is said to be `blanked`.
 
-    :param body: the output taken apart.
-    :param of_source: names and numbers in the attributes of the file that it was made from.
+    :param original: the file that it was made from, taken apart; names and numbers are read from its attributes.
+    :param result: the output taken apart.
     :raises Quarantine: `identity-left`, without any value.
     """
     if blanked:
         opened = frames.open_instance(output)
         if not all(_is_blank(opened, area) for area in blanked):
             raise Quarantine("identity-left", "an area that was to be blanked is not")
-    picture = previews.preview(output, side=_SIDE) if _may_show_text(body) else None
+    picture = previews.preview(output, side=_SIDE) if _may_show_text(result) else None
     if picture is None:
         return
     with Image.open(io.BytesIO(picture)) as shown:
         lines = engine.read(np.asarray(shown.convert("RGB")))
-    forms = frozenset(_forms(known, *of_source))
+    names, numbers, _ = identity_of(original, NUMBERS)
+    forms = frozenset(_forms(known, names, numbers))
     if any(form in _squeezed(line.text) for line in lines for form in forms):
         raise Quarantine("identity-left", "a known identity is written in the picture")
 

@@ -28,6 +28,7 @@ TABLES = {
     "cases/order.py": ("_WORDS",),
     "gateway/refusals.py": ("_ROWS", "_HTTP"),
     "imaging/deid/objects.py": ("_WITHHELD",),
+    "imaging/deid/reading.py": ("NEEDED", "_NEEDED_SEQUENCES"),
 }
 # Sentences that several texts make together, and those of pydantic.
 MADE = {
@@ -90,6 +91,10 @@ def sentences() -> Iterator[tuple[str, str]]:
             refused = [c.args[0] for c in calls(tree) if name_of(c) == "ValueError"]
             refused += [n.value for n in ast.walk(tree) if isinstance(n, ast.Yield) and n.value is not None]
             yield from ((text, place) for argument in refused for text in texts(argument))
+        if place == "imaging/deid/second_pass.py":
+            found = [k.value for c in calls(tree) if name_of(c) == "Finding" for k in c.keywords]
+            found += [n.value for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value is not None]
+            yield from ((text, place) for argument in found for text in texts(argument))
         for node in tree.body:
             target = node.targets[0] if isinstance(node, ast.Assign) else getattr(node, "target", None)
             if isinstance(target, ast.Name) and target.id in TABLES.get(place, ()):

@@ -100,7 +100,7 @@ def test_a_target_that_is_there_is_never_overwritten(source, tmp_path):
 
 def test_the_example_of_the_page_runs(ct, source, tmp_path, monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    (tmp_path / "deid.key").write_bytes(SECRET)
+    (tmp_path / "deid.key").write_text(SECRET.hex())
     monkeypatch.chdir(tmp_path)
 
     exec(compile(example, str(PAGE), "exec"), {})

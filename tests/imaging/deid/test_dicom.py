@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -81,7 +81,7 @@ def test_every_sample_comes_out_clean_or_is_withheld_with_a_reason(source, tmp_p
 
     assert second_pass.findings(source, target, NOBODY, key.shift_days) == ()
     raw = target.read_bytes()
-    assert (done.size, done.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
+    assert done.size == len(raw)
     assert not any(raw[:128])
     before, after = pydicom.dcmread(source), pydicom.dcmread(target)
     assert after.PatientIdentityRemoved == "YES"
@@ -115,13 +115,12 @@ def test_the_transfer_syntax_stays(syntax, ct, tmp_path, key):
 
 def test_two_runs_give_the_same_bytes_and_another_key_gives_others(ct, tmp_path, key):
     source = saved(ct, tmp_path / "in.dcm")
-    one = deidentify_file(source, tmp_path / "1.dcm", key, NOBODY)
-    two = deidentify_file(source, tmp_path / "2.dcm", key, NOBODY)
-    other = deidentify_file(
-        source, tmp_path / "3.dcm", type(key)(**{**vars(key), "secret": b"o" * 32}), NOBODY
-    )
+    other = replace(key, secret=b"o" * 32)
+    for name, chosen in (("1", key), ("2", key), ("3", other)):
+        deidentify_file(source, tmp_path / f"{name}.dcm", chosen, NOBODY)
 
-    assert one.sha256 == two.sha256 != other.sha256
+    one, two, three = ((tmp_path / f"{name}.dcm").read_bytes() for name in "123")
+    assert one == two != three
 
 
 def test_two_files_of_one_patient_agree_and_references_resolve(ct, tmp_path, key):
