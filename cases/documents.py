@@ -192,6 +192,64 @@ class Brief(Document):
     earlier: tuple[EarlierExamination, ...] = ()
     modalities: tuple[str, ...] = ()
     instances: int = 0
+    blanked_instances: int = 0
+
+
+class Area(Document):
+    """A rectangle of an instance's pixels, right and bottom exclusive, in its frames `first` to `last`, from 0."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    first: int = 0
+    last: int = 0
+
+
+class Finding(Document):
+    """Something written in a picture: where, and `what` in words without identity.
+
+    `known`: it is a name or a number of this very case, so nobody may say that it identifies nobody.
+    """
+
+    area: Area
+    what: str
+    known: bool
+
+
+class DoubtfulPicture(Document):
+    """A frame, or several one over the other, with what was found marked in it; it may show the patient's name.
+
+    `instance` is the SHA-256 of the instance as the region holds it.
+    """
+
+    instance: str
+    findings: tuple[Finding, ...]
+    stored: StoredObject
+
+
+class Doubtful(Document):
+    """deidentify, set aside: the pictures that a person must look at before anything of the case leaves."""
+
+    pictures: tuple[DoubtfulPicture, ...]
+
+
+PixelVerdict = Literal["leave", "blank"]
+
+
+class PixelDecision(Document):
+    """What a person decided about findings in one instance, and about nothing else: they stay, or are blanked."""
+
+    instance: str
+    verdict: PixelVerdict
+    findings: tuple[Finding, ...]
+
+
+class BlankedInstance(Document):
+    """The areas that were blanked in an instance, by its UID outside the region."""
+
+    sop_instance_uid: str
+    areas: tuple[Area, ...]
 
 
 class Deidentified(Document):
@@ -200,6 +258,7 @@ class Deidentified(Document):
     brief: Brief
     files: tuple[StoredObject, ...]
     previews: tuple[StoredObject, ...] = ()
+    blanked: tuple[BlankedInstance, ...] = ()
     profile: str
     key_id: str
     total_bytes: int

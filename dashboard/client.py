@@ -29,7 +29,13 @@ class Refused(Exception):
     def __init__(self, status: int, said: Json) -> None:
         """`said`: the answer's body, with texts in both languages."""
         error = said["error"]
-        otherwise = {"message_zh": error["message"], "todo": "", "todo_zh": "", "problems": (), "problems_zh": ()}
+        otherwise = {
+            "message_zh": error["message"],
+            "todo": "",
+            "todo_zh": "",
+            "problems": (),
+            "problems_zh": (),
+        }
         self.status = status
         self.code: str = error["code"]
         self.said: Json = {**otherwise, **said, **error}
@@ -155,8 +161,10 @@ class Gateway:
     def quarantined(self, held_id: str) -> Json:
         return self._json("GET", _at("quarantine", held_id))
 
-    def release_quarantined(self, held_id: str, why: str) -> Json:
-        return self._json("POST", _at("quarantine", held_id, "release"), json={"why": why})
+    def release_quarantined(self, held_id: str, why: str, pictures: str | None = None) -> Json:
+        """`pictures`: "leave" or "blank" what is marked in them, where the case was set aside for pictures."""
+        body = {"why": why, "pictures": pictures}
+        return self._json("POST", _at("quarantine", held_id, "release"), json=body)
 
     def reject_quarantined(self, held_id: str, why: str) -> Json:
         return self._json("POST", _at("quarantine", held_id, "reject"), json={"why": why})

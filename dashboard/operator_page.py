@@ -12,6 +12,8 @@ from dashboard.acting import act, ask_why, say, told
 from dashboard.client import Json
 from dashboard.here import Here
 
+Deed = Callable[[str, str], Json]
+
 
 def quarantine(here: Here) -> None:
     """The list of what a person must look at."""
@@ -62,6 +64,7 @@ def _one(here: Here, held_id: str) -> None:
     look.note(here.named(reason, "todo"), head=here.t("todo"))
     left, right = st.columns([3, 2], gap="large")
     with left:
+        _pictures(here, thing["pictures"])
         look.heading(here.t("cases.way"))
         rows = [(here.moment(m["happened_at"]), here.named(m, "what")) for m in reversed(thing["timeline"])]
         look.table((here.t("when"), here.t("what")), rows)
@@ -75,11 +78,40 @@ def _one(here: Here, held_id: str) -> None:
                 (here.t("quarantine.phone"), thing["clinic_phone"]),
             ]
         )
-        _decide(here, held_id, "release", here.gateway.release_quarantined)
-        _decide(here, held_id, "reject", here.gateway.reject_quarantined)
+        for verb, deed in _deeds(here, thing["pictures"]):
+            _decide(here, held_id, verb, deed)
 
 
-def _decide(here: Here, held_id: str, verb: str, deed: Callable[[str, str], Json]) -> None:
+def _pictures(here: Here, pictures: list[Json]) -> None:
+    """What may identify the patient, marked; the gateway keeps that it was shown."""
+    if not pictures:
+        return
+    look.heading(here.t("quarantine.pictures"))
+    for each in pictures:
+        found = "; ".join(
+            here.t(
+                "quarantine.found", what=here.named(f, "what"), first=f["first_frame"], last=f["last_frame"]
+            )
+            for f in each["found"]
+        )
+        with told(here):
+            look.picture(here.gateway.picture(each["url"]), found)
+        st.caption(found)
+
+
+def _deeds(here: Here, pictures: list[Json]) -> list[tuple[str, Deed]]:
+    """What can be decided: of pictures what becomes of what is marked in them, of all else whether it goes on."""
+    deeds: list[tuple[str, Deed]] = []
+    if pictures:
+        deeds.append(("blank", partial(here.gateway.release_quarantined, pictures="blank")))
+        if all(each["may_be_left"] for each in pictures):
+            deeds.append(("leave", partial(here.gateway.release_quarantined, pictures="leave")))
+    else:
+        deeds.append(("release", here.gateway.release_quarantined))
+    return [*deeds, ("reject", here.gateway.reject_quarantined)]
+
+
+def _decide(here: Here, held_id: str, verb: str, deed: Deed) -> None:
     def go(why: str) -> None:
         if act(here, lambda: deed(held_id, why), here.t("quarantine.done")):
             ways.to("quarantine")

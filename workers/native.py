@@ -16,8 +16,10 @@ from PIL import Image
 from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
+from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
+from imaging.deid.pixels import Decisions
 from imaging.dicom import previews
 from imaging.ocr import Engine
 from imaging.slides import deid
@@ -30,30 +32,39 @@ from imaging.slides.written import require_no_text_in
 class Treated:
     """One instance that may leave, at `target`; `done` is None if it stays behind by design (a slide's label).
 
-    `picture` is a PNG of what came out, where one was asked for and it has pixels.
+    `picture` is a PNG of what came out, where one was asked for and it has pixels. With `doubt` there is nothing at
+    `target`: a person must look at the picture first.
     """
 
     target: Path
     done: FileDone | None
     picture: bytes | None = None
+    doubt: PixelsDoubtful | None = None
 
 
 def treat(
-    pairs: Sequence[tuple[Path, Path]], key: PatientKey, known: KnownIdentity, pictured: frozenset[Path]
+    pairs: Sequence[tuple[Path, Path]],
+    key: PatientKey,
+    known: KnownIdentity,
+    pictured: frozenset[Path],
+    decided: Decisions,
 ) -> list[Treated]:
     """De-identify each (source, target) and let the second pass look at what came out. Raises `Quarantine`.
 
-    A picture is made of the targets whose sources are in `pictured`.
+    A picture is made of the targets whose sources are in `pictured`. `decided` is what people decided about pictures.
     """
     treated = []
     for source, target in pairs:
         try:
-            done = dicom.deidentify_file(source, target, key, known, engine=_engine())
+            done = dicom.deidentify_file(source, target, key, known, engine=_engine(), decided=decided)
         except LeftOut:
             treated.append(Treated(target=target, done=None))
             continue
-        second_pass.check(source, target, known, key.shift_days)
-        picture = previews.preview(target) if source in pictured else None
+        except PixelsDoubtful as doubt:
+            treated.append(Treated(target=target, done=None, doubt=doubt))
+            continue
+        second_pass.check(source, target, known, key.shift_days, engine=_engine(), blanked=done.blanked)
+        picture = previews.preview(target, hatched=done.blanked) if source in pictured else None
         treated.append(Treated(target=target, done=done, picture=picture))
     return treated
 

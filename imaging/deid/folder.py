@@ -115,7 +115,9 @@ def _is_dicom(file: Path) -> bool:
 def _dicom(file: Path, part: Path, run: Run) -> _Made:
     key = run.key_of(dicom.patient_of(file))
     done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
-    second_pass.check(file, part, run.known, key.shift_days, run.profile)
+    second_pass.check(
+        file, part, run.known, key.shift_days, run.profile, engine=_engine(), blanked=done.blanked
+    )
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
     return _Made(format="dicom", named=named, actions=done.actions)
 

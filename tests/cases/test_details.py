@@ -133,6 +133,8 @@ def test_no_row_outlives_its_sentence() -> None:
         ("a true UID in (0020,000D); bytes in the preamble and 3 more", "(0020,000D):真实 UID;文件前导:字节,另有 3 处"),
         ("lost or changed: age, body part examined", "丢失或改变:年龄、检查部位"),
         ("patient.name: is missing", "patient.name:缺少"),
+        ("1 of 2 images: text in the picture: a name or number of this case; date",
+         "2 幅图像中的 1 幅:图像中的文字:本病例的姓名或编号;日期"),
         ("iSyntax: In the Philips IMS choose Export, DICOM.", "iSyntax:请在飞利浦 IMS 中选择“导出-DICOM”。"),
         ("戴诗琪/large.svs", "戴诗琪/large.svs"),
     ],
