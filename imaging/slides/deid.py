@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cases.errors import Quarantine
-from imaging.slides import aperio, generic_tiff, leica, ndpi, philips, second_pass, ventana
+from imaging.slides import (
+    aperio,
+    generic_tiff,
+    leica,
+    mirax,
+    ndpi,
+    philips,
+    second_mirax,
+    second_pass,
+    ventana,
+)
 from imaging.slides.formats import accept
 from imaging.slides.payload import check_tiles
 from imaging.slides.picture import read_picture
 from imaging.slides.plan import SlidePlan
 from imaging.slides.planned import PlannedSource
-from imaging.slides.source import Source, opened
+from imaging.slides.source import FileSource, FolderSource, PartSource, Source, opened
 from imaging.slides.tiff import read_tiff
 
 _PLANS: dict[str, Callable[[Source], SlidePlan]] = {
@@ -22,6 +32,7 @@ _PLANS: dict[str, Callable[[Source], SlidePlan]] = {
     "leica-scn": leica.plan,
     "philips-tiff": philips.plan,
     "ventana-bif": ventana.plan,
+    "mirax": mirax.plan,
 }
 
 
@@ -36,7 +47,9 @@ def plan_slide(slide: Path | Source, *, check_payload: bool = True) -> SlidePlan
         if found.code not in _PLANS:
             raise Quarantine("slide-unsafe", f"{found.name} is de-identified instance by instance")
         plan = _PLANS[found.code](source)
-        if check_payload:
+        if check_payload and plan.folder:
+            mirax.check_pictures(source)
+        elif check_payload:
             _check_payload(PlannedSource(plan, source))
     return plan
 
@@ -47,28 +60,30 @@ def _check_payload(result: Source) -> None:
         check_tiles(result, read_picture(result, tiff, index))
 
 
-def check_planned(
-    slide: Path | Source,
-    plan: SlidePlan,
-    *,
-    identity_values: tuple[str, ...],
-    tiles: second_pass.Scope = "every",
-) -> int:
-    """The second pass over what the plan would make, before it is made; returns the bytes read.
-
-    :raises Quarantine: `identity-left`.
-    """
-    with opened(slide) as source:
-        values = tuple(dict.fromkeys((*identity_values, *plan.removed_values)))
-        return second_pass.check_slide(PlannedSource(plan, source), identity_values=values, tiles=tiles)
-
-
 def check_written(
     slide: Path | Source, *, identity_values: tuple[str, ...], tiles: second_pass.Scope = "every"
 ) -> int:
-    """The second pass over a slide that was written or composed; returns the bytes read.
+    """The second pass over a slide that was written; returns the bytes read.
 
     :raises Quarantine: `identity-left`.
     """
     with opened(slide) as source:
-        return second_pass.check_slide(source, identity_values=identity_values, tiles=tiles)
+        files: dict[str, Source] = {"": source}
+        if not isinstance(source, FolderSource):
+            return check_files(files, identity_values=identity_values, tiles=tiles)
+        assert isinstance(slide, Path), "a folder was opened by its slide's path"
+        files |= {name: PartSource(source, *source.span(name)) for name in source.names}
+        with FileSource(slide) as cover:
+            return check_files(files | {"": cover}, identity_values=identity_values, tiles=tiles)
+
+
+def check_files(
+    files: Mapping[str, Source], *, identity_values: tuple[str, ...], tiles: second_pass.Scope = "every"
+) -> int:
+    """The second pass over a slide's files, by their names in its folder, the slide itself without a name.
+
+    :raises Quarantine: `identity-left`.
+    """
+    if set(files) == {""}:
+        return second_pass.check_slide(files[""], identity_values=identity_values, tiles=tiles)
+    return second_mirax.check_slide(files, identity_values=identity_values, tiles=tiles)

@@ -317,7 +317,7 @@ def _walk_tiles(source: Source, pages: list[Page], order: str, scope: Scope) -> 
                 read += parts_of_long_picture(source.read, start, end, f"in the level at {start}")
         spans = [(a, b) for a, b in spans if b - a <= limit or page.number(order, 259, 1) != 7]
         step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
-        for start, content in _tile_contents(source, spans[::step]):
+        for start, content in tile_contents(source, spans[::step]):
             read += len(content)
             walk(content, f"in the tile at {start}")
     return read
@@ -333,7 +333,7 @@ def _walk_of(page: Page, order: str) -> Walk:
     )
 
 
-def _tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+def tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
     """Tiles one by one, read together where they stand together."""
     at = 0
     while at < len(spans):

@@ -130,7 +130,9 @@ def _conversion(session: Session, keyring: Path | None) -> Conversion:
 
 
 def _files(source: Path, dest: Path) -> list[Path]:
-    """Every file of the source; links are not followed. Raises `Stop` if the destination is no place of its own."""
+    """Every file of the source. Raises `Stop` if the destination is no place of its own."""
+    from imaging.deid.folder import files_below
+
     here, there = source.resolve(), dest.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise Stop(Exit.USAGE, "Source and destination lie in each other.", "Name a folder elsewhere.")
@@ -138,8 +140,7 @@ def _files(source: Path, dest: Path) -> list[Path]:
         raise Stop(
             Exit.USAGE, f"{dest} is not an empty folder.", "Name a new one: nothing is ever overwritten."
         )
-    found = (path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink())
-    files = [source] if source.is_file() else list(found)
+    files = [source] if source.is_file() else files_below(source)
     if not files:
         raise Stop(Exit.USAGE, f"There is no file in {source}.", "Name the folder of the images.")
     return files

@@ -19,6 +19,7 @@ from imaging.slides.plan import write
 from imaging.slides.second_pass import forms
 from tests.imaging.slides import vendors
 from tests.imaging.slides.conftest import NAME, NUMBER, pages_of
+from tests.imaging.slides.treated import check_planned
 
 SIZES = ((2048, 1536), (1024, 768), (512, 384))
 
@@ -215,7 +216,7 @@ def test_a_truncated_slide_is_refused(share: float, slide: Path, tmp_path: Path)
 def _refused(slide: Path) -> str:
     plan = deid.plan_slide(slide)
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, plan, identity_values=())
+        check_planned(slide, plan, identity_values=())
     assert found.value.code == "identity-left"
     assert NUMBER not in found.value.detail
     return found.value.detail

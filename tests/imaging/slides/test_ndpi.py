@@ -24,6 +24,7 @@ from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.tiff import NDPI_MARK, read_tiff
 from tests.imaging.slides import vendors
 from tests.imaging.slides.conftest import NAME, NUMBER, pages_of
+from tests.imaging.slides.treated import check_planned
 
 LEVELS = ((2048, 1536), (1024, 768), (512, 384))
 # OpenSlide makes three more of the smallest one, by the scales of JPEG.
@@ -225,7 +226,7 @@ def test_a_comment_in_a_level_makes_the_slide_unsafe_for_both(
         deid.plan_slide(slide)
     assert found.value.code == "slide-unsafe"
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, deid.plan_slide(slide, check_payload=False), identity_values=())
+        check_planned(slide, deid.plan_slide(slide, check_payload=False), identity_values=())
     assert found.value.code == "identity-left"
 
 
@@ -303,7 +304,7 @@ def test_any_tag_left_as_it_was_is_caught(tag: int, slide: Path, monkeypatch: py
     plan = deid.plan_slide(slide)
 
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, plan, identity_values=())
+        check_planned(slide, plan, identity_values=())
     assert found.value.code == "identity-left"
     assert NUMBER not in found.value.detail
 
@@ -314,7 +315,7 @@ def test_a_macro_image_left_as_a_page_is_caught(slide: Path, monkeypatch: pytest
     monkeypatch.setattr(ndpi, "shows_slide", lambda *_: True)
 
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+        check_planned(slide, deid.plan_slide(slide), identity_values=())
     assert "label or a macro" in found.value.detail
 
 
@@ -334,7 +335,7 @@ def test_a_number_or_name_that_is_another_is_caught(
     monkeypatch.setattr(ndpi, "_page", changed)
 
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+        check_planned(slide, deid.plan_slide(slide), identity_values=())
     assert found.value.code == "identity-left"
 
 
@@ -348,13 +349,13 @@ def test_words_in_the_place_of_restart_intervals_are_left_out_and_caught(
     vendors.write_tiff(slide, vendors.Form(ndpi=True), [(tags, [vendors.jpeg(pixels)])])
 
     plan = deid.plan_slide(slide)
-    deid.check_planned(slide, plan, identity_values=(NAME,))
+    check_planned(slide, plan, identity_values=(NAME,))
     with FileSource(slide) as source:
         assert 65426 not in read_tiff(PlannedSource(plan, source)).directories[0].entries
 
     monkeypatch.setattr(ndpi, "_starts", lambda *_: {65426: (vendors.LONG, 16, words)})
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, deid.plan_slide(slide), identity_values=())
+        check_planned(slide, deid.plan_slide(slide), identity_values=())
     assert "restart intervals" in found.value.detail
 
 

@@ -28,6 +28,7 @@ from imaging.slides.source import BytesSource
 from imaging.slides.writing import Page
 from tests.imaging.slides.conftest import NAME, NUMBER, pages_of
 from tests.imaging.slides.philips_slide import CANARIES, SPACING, Made, encoded, label, write_philips, xml
+from tests.imaging.slides.treated import check_planned
 
 LEVELS = ((2048, 1536), (1024, 768), (512, 384), (256, 192), (128, 96))
 
@@ -229,7 +230,7 @@ def test_a_fuzzed_slide_ends_with_a_reason_or_leaves_nothing_identifying(slide: 
         source = BytesSource(bytes(changed))
         try:
             plan = deid.plan_slide(source)
-            deid.check_planned(source, plan, identity_values=(NAME, NUMBER))
+            check_planned(source, plan, identity_values=(NAME, NUMBER))
         except Quarantine as reason:
             ended[reason.code] += 1
             continue
@@ -243,7 +244,7 @@ def test_a_fuzzed_slide_ends_with_a_reason_or_leaves_nothing_identifying(slide: 
 
 def _refused(slide: Path, plan: SlidePlan, values: tuple[str, ...] = ()) -> str:
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, dataclasses.replace(plan, removed_values=()), identity_values=values)
+        check_planned(slide, dataclasses.replace(plan, removed_values=()), identity_values=values)
     assert found.value.code == "identity-left"
     return found.value.detail
 
@@ -348,4 +349,4 @@ def test_a_label_in_a_levels_place_is_no_level(tmp_path: Path) -> None:
     plan = deid.plan_slide(slide)
 
     assert plan.levels == tuple(size for size in LEVELS if size != (256, 192))
-    deid.check_planned(slide, plan, identity_values=(NAME, NUMBER))
+    check_planned(slide, plan, identity_values=(NAME, NUMBER))

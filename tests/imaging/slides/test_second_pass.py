@@ -22,11 +22,12 @@ from imaging.slides.second_pass import check_slide
 from imaging.slides.source import BytesSource
 from imaging.slides.written import require_no_text
 from tests.imaging.slides.conftest import BLOCK, NAME, NUMBER, pages_of
+from tests.imaging.slides.treated import check_planned
 
 
 def _refused(slide: Path, plan: SlidePlan, values: tuple[str, ...] = ()) -> str:
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, plan, identity_values=values)
+        check_planned(slide, plan, identity_values=values)
     assert found.value.code == "identity-left"
     assert NAME not in found.value.detail
     assert NUMBER not in found.value.detail
@@ -63,7 +64,7 @@ def test_any_tag_beyond_the_table_is_caught(
             tissue, tile=(256, 256), compression="jpeg", photometric="rgb", metadata=None, software=False,
             extratags=[(tag, 2, None, "Wang Xiaoming", True)],
         )  # fmt: skip
-    deid.check_planned(slide, deid.plan_slide(slide), identity_values=("Wang Xiaoming",))
+    check_planned(slide, deid.plan_slide(slide), identity_values=("Wang Xiaoming",))
 
     monkeypatch.setitem(writing.KEPT_TAGS, tag, ((2,), 100))
 

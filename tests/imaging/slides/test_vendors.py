@@ -17,11 +17,12 @@ from imaging import kinds
 from imaging.deid.folder import Run, deidentify_tree
 from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
-from imaging.slides.plan import LEAST_PART, digest, is_composable, stream
+from imaging.slides.plan import LEAST_PART, stream
 from imaging.slides.second_pass import forms
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.written import require_no_text
 from tests.imaging.slides import vendors
+from tests.imaging.slides.treated import check_planned
 from workers.native import plan_slide
 from workers.slides import MEDIA_TYPES
 
@@ -51,16 +52,15 @@ def test_the_workers_child_plans_it_in_parts_that_a_store_accepts(
 ) -> None:
     _, slide = made
 
-    laid = plan_slide(slide, tmp_path / "made")
+    (laid,) = plan_slide(slide, tmp_path / "made").files
 
     with FileSource(slide) as source:
-        plan = deid.plan_slide(source)
-        assert laid.sha256 == digest(plan, source)
+        expected = b"".join(stream(deid.plan_slide(source), source))
     content = {True: (tmp_path / "made").read_bytes(), False: slide.read_bytes()}
-    together = b"".join(content[p.made][p.offset : p.offset + p.length] for p in laid.parts)
-    assert hashlib.sha256(together).hexdigest() == laid.sha256
-    assert all(p.length >= LEAST_PART for p in laid.parts[:-1])
-    assert is_composable(plan)
+    parts = [content[p.made][p.offset : p.offset + p.length] for p in laid.parts]
+    assert b"".join(parts) == expected
+    assert [p.sha256 for p in laid.parts] == [hashlib.sha256(p).hexdigest() for p in parts]
+    assert all(len(p) >= LEAST_PART for p in parts[:-1])
 
 
 def test_tissue_is_not_taken_for_writing(made: tuple[str, Path]) -> None:
@@ -127,7 +127,7 @@ def test_whatever_is_done_to_its_bytes_nothing_known_leaves(made: tuple[str, Pat
 
     try:
         plan = deid.plan_slide(source)
-        deid.check_planned(source, plan, identity_values=vendors.CANARIES)
+        check_planned(source, plan, identity_values=vendors.CANARIES)
     except Quarantine:
         return
     result = b"".join(stream(plan, source))

@@ -23,6 +23,7 @@ from imaging.slides.source import Source
 from imaging.slides.tiff import Tiff
 from tests.imaging.slides import vendors
 from tests.imaging.slides.conftest import NUMBER, pages_of
+from tests.imaging.slides.treated import check_planned
 
 
 @pytest.fixture(scope="module")
@@ -200,7 +201,7 @@ def test_a_truncated_slide_is_refused(share: float, slide: Path, tmp_path: Path)
 def _refused(slide: Path) -> str:
     plan = deid.plan_slide(slide)
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, plan, identity_values=())
+        check_planned(slide, plan, identity_values=())
     assert found.value.code == "identity-left"
     assert NUMBER not in found.value.detail
     return found.value.detail
