@@ -11,8 +11,9 @@ from pathlib import Path
 from cases.documents import StoredObject
 from cases.errors import Quarantine
 from imaging import archive
+from imaging.slides.formats import FORMATS
 from imaging.slides.source import FOLDER_SUFFIX, SETTINGS
-from workers.files import Files
+from workers.files import Files, told
 
 # How scanners name a slide's files: what else lies beside them is no part of it, and may be named after anybody.
 _OWN = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
@@ -28,6 +29,16 @@ def grouped(names: Iterable[str]) -> dict[str, frozenset[str]]:
             own = (n for n in known if n.startswith(folder) and "/" not in n.removeprefix(folder))
             found[known[name]] = frozenset(known[n] for n in own)
     return found
+
+
+def require_whole(files: Files, several: Mapping[str, frozenset[str]]) -> None:
+    """Raises `Quarantine("slide-unsafe")` with advice if the drop holds a part of such a slide without the others."""
+    whole = {*several, *(name for own in several.values() for name in own)}
+    for received in files.received.files:
+        name = received.name
+        if name not in whole and (name.endswith(FOLDER_SUFFIX) or _base(name) == SETTINGS):
+            part = FORMATS["mirax-part"]
+            raise told(files.number(name), Quarantine("slide-unsafe", f"{part.name}: {part.advice}"))
 
 
 @contextmanager

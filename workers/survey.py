@@ -55,6 +55,7 @@ def survey(files: Files, judge_slide: JudgeSlide) -> Survey:
     """Look at everything. Raises `Quarantine` or `Reject` for the first file, in the order's order, that stops it."""
     whole = Survey()
     several = folders.grouped(f.name for f in files.received.files)
+    folders.require_whole(files, several)
     parts = frozenset().union(*several.values())
 
     def look(received: ReceivedFile) -> list[Look]:
