@@ -39,7 +39,8 @@ _PLANS: dict[str, Callable[[Source], SlidePlan]] = {
 def plan_slide(slide: Path | Source, *, check_payload: bool = True) -> SlidePlan:
     """The plan of the de-identified slide. DICOM instances are not planned here: see `imaging.slides.dicom_wsi`.
 
-    :param check_payload: walk every kept tile to its end (reads the slide once); False where that was done before.
+    :param check_payload: walk every kept tile to its end (reads the slide once); False where that was done before:
+        then only thumbnails are walked, which belong to no level.
     :raises Quarantine: `slide-unsafe`, `format-unknown`, `file-damaged`.
     """
     with opened(slide) as source:
@@ -49,15 +50,17 @@ def plan_slide(slide: Path | Source, *, check_payload: bool = True) -> SlidePlan
         plan = _PLANS[found.code](source)
         if check_payload and plan.folder:
             mirax.check_pictures(source)
-        elif check_payload:
-            _check_payload(PlannedSource(plan, source))
+        elif not plan.folder:
+            _check_payload(PlannedSource(plan, source), levels=check_payload)
     return plan
 
 
-def _check_payload(result: Source) -> None:
+def _check_payload(result: Source, *, levels: bool) -> None:
     tiff = read_tiff(result)
     for index in range(len(tiff.directories)):
-        check_tiles(result, read_picture(result, tiff, index))
+        picture = read_picture(result, tiff, index)
+        if levels or not (picture.tiled or tiff.ndpi):
+            check_tiles(result, picture)
 
 
 def check_written(

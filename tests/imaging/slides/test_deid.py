@@ -241,6 +241,28 @@ def test_a_tile_with_a_segment_for_text_makes_the_slide_unsafe(
     assert found.value.code == "identity-left"
 
 
+@pytest.mark.parametrize("every", [True, False])
+def test_a_thumbnail_with_a_comment_is_unsafe_where_the_levels_were_walked_before_too(
+    every: bool, made: Path, tmp_path: Path
+) -> None:
+    slide = tmp_path / "thumbnail.svs"
+    slide.write_bytes(made.read_bytes())
+    with tifffile.TiffFile(slide, mode="r+b") as opened:
+        thumbnail, handle = pages_of(opened)[1], opened.filehandle
+        offsets, counts = list(thumbnail.dataoffsets), list(thumbnail.databytecounts)
+        handle.seek(offsets[-1])
+        strip, text = handle.read(counts[-1]), NAME.encode()
+        said = strip[:2] + b"\xff\xfe" + (2 + len(text)).to_bytes(2, "big") + text + strip[2:]
+        offsets[-1], counts[-1] = handle.seek(0, io.SEEK_END), len(said)
+        handle.write(said)
+        thumbnail.tags["StripOffsets"].overwrite(offsets)
+        thumbnail.tags["StripByteCounts"].overwrite(counts)
+
+    with pytest.raises(Quarantine) as found:
+        deid.plan_slide(slide, check_payload=every)
+    assert found.value.code == "slide-unsafe"
+
+
 def test_bytes_behind_a_tiles_picture_make_the_slide_unsafe(made: Path, tmp_path: Path) -> None:
     slide = tmp_path / "trailing.svs"
     with tifffile.TiffFile(made) as opened:

@@ -8,6 +8,7 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import openslide
@@ -18,6 +19,7 @@ from imaging.deid.folder import Run, deidentify_tree
 from imaging.slides import deid, mirax, mirax_index, mirax_settings
 from imaging.slides.formats import accept, recognise
 from imaging.slides.plan import Segment, SlidePlan, write
+from imaging.slides.scanner import read_scan
 from imaging.slides.source import opened
 from tests.imaging.slides import vendors
 from tests.imaging.slides.conftest import NAME, NUMBER
@@ -367,6 +369,13 @@ def test_where_a_name_is_taken_nothing_of_the_slide_comes_out(slide: Path, tmp_p
 
     assert report.reasons[0][0] == "name-taken"
     assert list((tmp_path / "out").rglob("*")) == [taken]
+
+
+def test_its_scanner_and_day_are_known_in_the_region(written: Callable[..., Path]) -> None:
+    """The day stands first: the second of January."""
+    scan = read_scan(written(more={"GENERAL": {"SLIDE_CREATIONDATETIME": "02/01/2026 09:59:15"}}))
+
+    assert (scan.station, scan.at) == (vendors.SERIAL, datetime(2026, 1, 2, 9, 59, 15))  # noqa: DTZ001
 
 
 def test_levels_are_as_large_as_openslide_says(slide: Path) -> None:
