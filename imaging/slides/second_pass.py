@@ -78,7 +78,7 @@ def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles:
         require_tags(pages, vendor)
         JUDGES.get(vendor, _judge_pages)(pages, walk.order)
         for page in pages:
-            _judge_profile(page.values.get(34675, b""))
+            judge_profile(page.values.get(34675, b""))
         walk.account(sorted({span for page in pages for span in page.tiles}))
         _search(walk.known, source, pages, identity_values)
         return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
@@ -233,11 +233,14 @@ _PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt
 _PROFILE_TYPES = (b"XYZ ", b"curv", b"para", b"sf32", b"chrm", b"mft1", b"mft2", b"mAB ", b"mBA ", b"mpet")
 
 
-def _judge_profile(profile: bytes) -> None:
-    """A colour profile without maker, date and words of its own; each of its bytes stands in a tag or is zero."""
+def judge_profile(profile: bytes) -> None:
+    """A colour profile without maker, date and words of its own; each of its bytes stands in a tag or is zero.
+
+    :raises Quarantine: `identity-left`.
+    """
     if not profile:
         return
-    if (
+    if len(profile) < 132 or (
         any(profile[4:8] + profile[40:64] + profile[80:128])
         or profile[24:36] != b"\x07\xd0\0\1\0\1\0\0\0\0\0\0"
     ):

@@ -247,7 +247,7 @@ def test_a_thumbnail_with_a_comment_is_unsafe_where_the_levels_were_walked_befor
 ) -> None:
     slide = tmp_path / "thumbnail.svs"
     slide.write_bytes(made.read_bytes())
-    with tifffile.TiffFile(slide, mode="r+b") as opened:
+    with tifffile.TiffFile(slide, mode="r+") as opened:
         thumbnail, handle = pages_of(opened)[1], opened.filehandle
         offsets, counts = list(thumbnail.dataoffsets), list(thumbnail.databytecounts)
         handle.seek(offsets[-1])
