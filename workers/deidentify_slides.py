@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 
 from cases.documents import PlannedFile, Preprocessed, Received, SlideFound, StoredObject
@@ -22,7 +22,7 @@ from workers.slides import BYTES, MEDIA_TYPES
 # Shorter values (block "A1", specimen "B") stand in any file by chance; the directories' allow-list keeps them out.
 SHORTEST_VALUE = {True: 4, False: 2}
 # Of the parts that were made anew, so many bytes of one slide are held against their digests here.
-VERIFIED_BYTES = 8 << 20
+VERIFIED_BYTES = 12 << 20
 
 
 def folder(work: Work) -> str:
@@ -68,8 +68,7 @@ def _compose(
         tools.objects.require_same(source)
     files = (PlannedFile(name="", parts=plan.parts, sha256=plan.sha256), *plan.folder)
     ranges = {file.name: _ranges(file, plan.made, sources) for file in files}
-    own = (r for each in ranges.values() for r in each if r.stored == plan.made)
-    held = verified(tools.objects, own, VERIFIED_BYTES)
+    held = verified(tools.objects, _made(ranges.values(), plan.made), VERIFIED_BYTES)
     deid.check_files(
         {name: RangesSource(tools.objects, each, held) for name, each in ranges.items()},
         identity_values=tuple(dict.fromkeys((*identity_values, *plan.removed_values))),
@@ -86,6 +85,17 @@ def _compose(
         )
         for file in files
     ]
+
+
+def _made(files: Iterable[Sequence[Range]], made: StoredObject) -> list[Range]:
+    """The ranges that were made anew: those at the ends of files first, where directories and settings are."""
+    own = [
+        (each is not ranges[-1], each.length, each)
+        for ranges in files
+        for each in ranges
+        if each.stored == made
+    ]
+    return [each for *_, each in sorted(own, key=lambda o: o[:2])]
 
 
 def _ranges(file: PlannedFile, made: StoredObject, sources: Sequence[StoredObject]) -> tuple[Range, ...]:

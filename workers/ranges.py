@@ -17,15 +17,15 @@ BLOCKS_KEPT = 64
 
 
 def verified(objects: Objects, ranges: Iterable[Range], most: int) -> dict[Range, bytes]:
-    """The shortest of those ranges whose digest is known, `most` bytes together, read whole.
+    """Those ranges whose digest is known, read whole: in their order, as long as they are `most` bytes together.
 
     Raises `Quarantine("binding-broken")` if one is not what it was.
     """
     found = {}
-    for each in sorted((r for r in ranges if r.sha256), key=lambda r: (r.length, r.offset)):
+    for each in (r for r in ranges if r.sha256):
+        if each.length > most:
+            continue
         most -= each.length
-        if most < 0:
-            break
         content = objects.read(each.stored, each.offset, each.length)
         if hashlib.sha256(content).hexdigest() != each.sha256:
             raise Quarantine("binding-broken", "a part of a planned slide is not the one that was written")
