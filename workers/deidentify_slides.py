@@ -43,9 +43,11 @@ def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
     done = []
-    for slide in (s for s in found.slides if s.format in MEDIA_TYPES):
+    for slide in found.slides:
         picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
         tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
+        if slide.format not in MEDIA_TYPES:
+            continue  # its instances leave one by one
         stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
         done += _compose(work, tools, stored, slide, key, identity_values)
     return done
