@@ -77,6 +77,11 @@ def only_slide(path: Path) -> tuple[str, frozenset[str]] | None:
     return next(iter(found.items()), None)
 
 
+def besides(path: Path, lead: str, others: frozenset[str]) -> Iterator[str]:
+    """The keys of the archive's members that are no part of its slide."""
+    return (m.key for m in archive.members(path) if m.name != lead and m.name not in others)
+
+
 @contextmanager
 def _folder(own: Path) -> Iterator[Path]:
     slide = own / f"slide{FOLDER_SUFFIX}"

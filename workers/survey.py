@@ -96,6 +96,9 @@ def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: 
             if several is not None:
                 with folders.unfolded(path, *several) as slide:
                     yield judge_slide(slide, received.name, {})
+                yield from (
+                    Ignored(what=f"{number}/{key}: beside a slide") for key in folders.besides(path, *several)
+                )
                 return
             for member, unfolded in archive.extract(path, _folder(path)):
                 member_kind = kinds.kind_of(unfolded)

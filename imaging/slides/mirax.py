@@ -103,11 +103,17 @@ def plan(source: Source) -> SlidePlan:
         rows = np.concatenate((rows, [(0, *index.positions)]))
         _check_positions(folder, scan)
     kept = disjoint(spans_of(folder, settings, rows))
-    others = spans_of(folder, settings, index.further)
-    refuse_overlap(kept, others[others[:, 0] < others[:, 1]])
+    refuse_overlap(kept, _named(folder, settings, index.further))
     require_one_slide(folder, settings, index)
     placed, runs = _placed(folder, settings, kept)
     return _planned(folder, scan, placed, runs)
+
+
+def _named(folder: FolderSource, settings: Settings, rows: Rows) -> NDArray[np.int64]:
+    """Where records that no reader needs stand; those that lie in no data file name no byte."""
+    sizes = np.array([end - start for start, end in map(folder.span, settings.data)])
+    rows = rows[(rows[:, 2] > 0) & (rows[:, 3] < len(sizes))]
+    return spans_of(folder, settings, rows[rows[:, 1] + rows[:, 2] <= sizes[rows[:, 3]]])
 
 
 def _check_positions(folder: FolderSource, scan: Scan) -> None:
@@ -124,9 +130,8 @@ def _check_positions(folder: FolderSource, scan: Scan) -> None:
     if len(content) != size:
         raise damaged("the MIRAX slide has not one place for each photograph")
     places = np.frombuffer(content, [("flag", "u1"), ("at", "<i4", (2,))])
-    if bool((places["flag"] > 1).any()) or int(np.abs(places["at"]).max(initial=0)) > 2 * max(
-        scan.settings.sizes[0]
-    ):
+    farthest = np.abs(places["at"].astype(np.int64)).max(initial=0)
+    if bool((places["flag"] > 1).any()) or int(farthest) > 2 * max(scan.settings.sizes[0]):
         raise damaged("a photograph of the MIRAX slide lies outside of it")
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from cases.errors import Quarantine
 from imaging.slides.mirax_settings import Settings
 from imaging.slides.tiff import damaged
 
@@ -64,9 +65,15 @@ def _numbers(content: bytes, at: int, count: int) -> list[int]:
 
 
 def _rows_if_any(content: bytes, at: int, columns: int) -> Rows:
-    """The rows of a record that may be empty, and then is a pointer to nothing."""
+    """The rows of a record that may be empty, or of a form that nobody knows: then it names no bytes.
+
+    Nothing of it is kept in any case, and a record without the photographs' places is refused by who needs them.
+    """
     (root,) = _numbers(content, at, 1)
-    return _rows(content, root, columns) if root > 0 else _NONE
+    try:
+        return _rows(content, root, columns) if root > 0 else _NONE
+    except Quarantine:
+        return _NONE
 
 
 def _rows(content: bytes, at: int, columns: int) -> Rows:

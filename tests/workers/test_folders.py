@@ -80,8 +80,10 @@ def test_it_reaches_the_partner_without_label_and_reads_the_same(way, slide, reg
 
 
 def test_what_came_out_of_an_archive_belongs_to_the_case(slide, region):
-    drop(region, packed(files_of(slide)), "slide.zip")
+    drop(region, packed(files_of(slide) | {"readme.txt": b"from the scanner"}), "slide.zip")
 
+    body = region.one("SELECT body FROM vault.document WHERE stage = 'preprocess'")["body"]
+    assert body["ignored"] == ["1/00006: beside a slide"]
     rows = region.fetch(
         "SELECT claimed_at FROM object WHERE zone = 'identified' AND key LIKE '%%/unfolded/%%'"
     )

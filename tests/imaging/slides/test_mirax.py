@@ -30,6 +30,7 @@ from tests.imaging.slides.treated import (
     deidentified,
     found_in,
     refused,
+    require_same_pixels,
     stopped,
 )
 
@@ -158,8 +159,14 @@ def test_focal_planes_are_refused_with_what_the_clinic_can_do(written: Callable[
 
 @pytest.mark.parametrize(
     "places",
-    [b"", b"\0" * 9, NAME.encode().ljust(108, b"\0"), struct.pack("<Bii", 0, 1 << 28, 0) * 12],
-    ids=["none", "few", "words", "far"],
+    [
+        b"",
+        b"\0" * 9,
+        NAME.encode().ljust(108, b"\0"),
+        struct.pack("<Bii", 0, 1 << 28, 0) * 12,
+        struct.pack("<Bii", 0, 0, -(1 << 31)) * 12,
+    ],
+    ids=["none", "few", "words", "far", "farthest"],
 )
 @pytest.mark.parametrize("layer", ["VIMSLIDE_POSITION_BUFFER", "StitchingIntensityLayer"])
 def test_places_that_are_none_are_refused(layer: str, places: bytes, written: Callable[..., Path]) -> None:
@@ -175,6 +182,20 @@ def test_a_comment_in_a_picture_makes_the_slide_unsafe_for_both(
 
     assert stopped(slide).code == "slide-unsafe"
     assert "may hold text" in refused(slide, deid.plan_slide(slide, check_payload=False))
+
+
+def test_a_record_of_an_unknown_form_is_no_hindrance(slide: Path, tmp_path: Path) -> None:
+    """Its place in the table points at numbers that are none, as far as anybody knows; nothing of it leaves."""
+    copy = tmp_path / "slide.mrxs"
+    shutil.copy(slide, copy)
+    shutil.copytree(slide.with_suffix(""), copy.with_suffix(""))
+    index = copy.with_suffix("") / "Index.dat"
+    content = bytearray(index.read_bytes())
+    (layers,) = struct.unpack_from("<i", content, 5 + len(SLIDE_ID) + 4)
+    struct.pack_into("<i", content, layers, len(content) - 10)
+    index.write_bytes(content)
+
+    require_same_pixels(copy, deidentified(copy, tmp_path / "out.mrxs", CANARIES))
 
 
 def test_a_label_named_as_a_picture_too_is_refused(slide: Path, tmp_path: Path) -> None:
