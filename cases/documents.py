@@ -72,23 +72,39 @@ class StudyFound(Document):
 
 
 class PlannedPart(Document):
-    """A range of the slide, or of the object that holds the bytes `made` anew."""
+    """A range of what was received, or of the object that holds the bytes `made` anew; and the SHA-256 of that range.
+
+    Plans of the release before have no digests of parts.
+    """
 
     made: bool
     offset: int
     length: int
+    sha256: str = ""
+
+
+class PlannedFile(Document):
+    """A file of a slide that is several: its `name` in the slide's folder, its parts and the SHA-256 of all of them."""
+
+    name: str
+    parts: tuple[PlannedPart, ...]
+    sha256: str
 
 
 class PlannedSlide(Document):
     """The slide as it may leave: `parts` one after the other, the SHA-256 of all of them, and the texts taken out.
 
-    Each part but the last is long enough for a store to compose (S3: 5 MiB).
+    Each part but the last is long enough for a store to compose (S3: 5 MiB). Of a slide of several files these are the
+    parts of the one that opens it, `folder` are the others, and `sources` the objects that the parts are ranges of,
+    one after the other.
     """
 
     made: StoredObject
     parts: tuple[PlannedPart, ...]
     sha256: str
     removed_values: tuple[str, ...] = Field(repr=False)
+    folder: tuple[PlannedFile, ...] = ()
+    sources: tuple[StoredObject, ...] = ()
 
 
 class ConvertedSlide(Document):

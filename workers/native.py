@@ -23,8 +23,8 @@ from imaging.deid.pixels import Decisions
 from imaging.dicom import previews
 from imaging.ocr import Engine
 from imaging.slides import deid
-from imaging.slides.plan import Part, digest, lay_out
-from imaging.slides.source import FileSource
+from imaging.slides.plan import LaidFile, lay_out
+from imaging.slides.source import FolderSource, files_of
 from imaging.slides.written import require_no_text_in
 
 
@@ -71,11 +71,11 @@ def treat(
 
 @dataclass(frozen=True, kw_only=True)
 class Laid:
-    """A slide as it may leave, in parts of the slide and of what was made anew; the SHA-256 of all of it; and the
-    texts that were taken out."""
+    """A slide as it may leave: its files, each in parts of what was received and of what was made anew; and the texts
+    that were taken out. `sources` are the files that the parts are of, one after the other, where it is several."""
 
-    parts: tuple[Part, ...]
-    sha256: str
+    files: tuple[LaidFile, ...]
+    sources: tuple[str, ...]
     removed_values: tuple[str, ...]
 
 
@@ -84,10 +84,13 @@ def plan_slide(path: Path, made: Path) -> Laid:
 
     Raises `Quarantine` (`slide-unsafe`, `file-damaged`, ...).
     """
-    with FileSource(path) as source, made.open("xb") as out:
+    with files_of(path) as source, made.open("x+b") as out:
         plan = deid.plan_slide(source, check_payload=False)
-        parts = lay_out(plan, source, out)
-        return Laid(parts=parts, sha256=digest(plan, source), removed_values=plan.removed_values)
+        return Laid(
+            files=lay_out(plan, source, out),
+            sources=source.names if isinstance(source, FolderSource) else (),
+            removed_values=plan.removed_values,
+        )
 
 
 def require_no_text(picture: bytes, identity_values: tuple[str, ...]) -> None:

@@ -24,6 +24,7 @@ _WORDS = {
     Action.PSEUDONYM: "pseudonym",
     Action.TOKEN: "replacement identifier",
     Action.AGE: "kept, or computed",
+    Action.COLOUR: "colours kept, words removed",
     Action.GRAPHICS: "shapes kept, text removed",
     Action.DESCEND: "kept, its attributes treated",
 }

@@ -39,6 +39,7 @@ _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a p
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
+_PROFILE = 0x00282000  # ICC Profile
 _NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
 _TERM = re.compile(rb"[A-Z0-9_ \\]*")
@@ -192,6 +193,8 @@ class _Judge:
             return "an attribute that the table removes"
         if start == end:
             return None
+        if tag == _PROFILE:
+            return second_rules.wrong_profile(bytes(self.result.content[start:end]))
         vr = private or vr
         value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":
