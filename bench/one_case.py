@@ -66,15 +66,15 @@ def _measure(size: Size, make: Maker, warm: Maker) -> str:
     with deployed() as house, tempfile.TemporaryDirectory(prefix="teledx-bench-") as name:
         folder = Path(name)
         with house.workers(*WORKERS) as pids, MemoryWatch(pids["worker-bulk"]) as memory:
-            _travel(house, warm(house, "WARM1", folder))
+            travel(house, warm(house, "WARM1", folder))
             before = memory.own
             drops = [make(house, f"BENCH{n}", folder) for n in range(size.repeat)]
-            trips = [_travel(house, drop) for drop in drops]
+            trips = [travel(house, drop) for drop in drops]
             peaks = before, memory.own, memory.child
     return _tables(drops[0].size, trips, *peaks)
 
 
-def _travel(house: Deployment, drop: Drop) -> Travelled:
+def travel(house: Deployment, drop: Drop) -> Travelled:
     """Drop it and wait until it stands on a worklist."""
     load = page.load_now()
     upload(house, drop)
@@ -129,23 +129,24 @@ def _tables(size: int, trips: list[Travelled], before: int, own: int, child: int
     through = page.table(
         ("MB through the worker", "read", "written", "read / size"),
         [
-            (stage, _mb(trips[-1].read[stage]), _mb(trips[-1].written[stage]), f"{trips[-1].read[stage] / size:.2f}")
+            (stage, mb(trips[-1].read[stage]), mb(trips[-1].written[stage]), f"{trips[-1].read[stage] / size:.2f}")
             for stage in trips[-1].stages
         ]
-        + [("all", _mb(sum(trips[-1].read.values())), _mb(sum(trips[-1].written.values())),
+        + [("all", mb(sum(trips[-1].read.values())), mb(sum(trips[-1].written.values())),
             f"{sum(trips[-1].read.values()) / size:.2f}")],
     )  # fmt: skip
     verdict = "kept" if own <= ALLOWED_MB * 1_000_000 else "missed"
     memory = page.table(
         ("peak resident memory", "MB"),
         [
-            ("worker, before the first", _mb(before)),
-            (f"worker, after the last (at most {ALLOWED_MB}: {verdict})", _mb(own)),
-            ("its largest child (decoding and OCR)", _mb(child)),
+            ("worker, before the first", mb(before)),
+            (f"worker, after the last (at most {ALLOWED_MB}: {verdict})", mb(own)),
+            ("its largest child (decoding and OCR)", mb(child)),
         ],
     )
-    return f"{_mb(size)} MB a case.\n\n{times}\n{through}\n{memory}"
+    return f"{mb(size)} MB a case.\n\n{times}\n{through}\n{memory}"
 
 
-def _mb(count: int) -> str:
+def mb(count: int) -> str:
+    """Megabytes of 10^6 bytes, with a decimal below ten."""
     return f"{count / 1_000_000:.0f}" if count >= 10_000_000 else f"{count / 1_000_000:.1f}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, worker processes of each round, slices, repetitions, rounds of tools; pixels a side; bytes."""
+    """Counts of cases, workers of each round, slices, repetitions, rounds of tools; pixels a side; bytes of slides."""
 
     cases: int
     processes: tuple[int, ...]
@@ -15,6 +15,7 @@ class Size:
     slices: int
     rows: int
     slide: int
+    slides: tuple[int, ...]
     repeat: int
     rounds: int
     waiting: int
@@ -30,6 +31,7 @@ FULL = Size(
     slices=300,
     rows=512,
     slide=1_000_000_000,
+    slides=(1_000_000_000, 4_000_000_000),
     repeat=3,
     rounds=3,
     waiting=1000,
@@ -44,6 +46,7 @@ TINY = Size(
     slices=3,
     rows=128,
     slide=3_000_000,
+    slides=(3_000_000, 6_000_000),
     repeat=1,
     rounds=1,
     waiting=4,

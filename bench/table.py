@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import cases, deid, one_case, stat, where
+from bench import cases, deid, one_case, slides, stat, where
 from bench.sizes import Size
 
 
@@ -30,6 +30,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
         ),
         Benchmark(
             name="slide1g", what="drop to worklist, memory and bytes of a 1 GB slide", run=one_case.slide1g
+        ),
+        Benchmark(
+            name="slides",
+            what="slides of 1 GB and 4 GB de-identified, beside the store's own copy",
+            run=slides.run,
         ),
         Benchmark(
             name="stat",

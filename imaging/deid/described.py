@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib import resources
 
 from imaging.deid import content, profiles
+from imaging.deid.layouts import LAYOUTS
 from imaging.deid.profiles import OPTIONS, REFUSED, Action
 
 Table = tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]
@@ -23,6 +24,7 @@ _WORDS = {
     Action.PSEUDONYM: "pseudonym",
     Action.TOKEN: "replacement identifier",
     Action.AGE: "kept, or computed",
+    Action.COLOUR: "colours kept, words removed",
     Action.GRAPHICS: "shapes kept, text removed",
     Action.DESCEND: "kept, its attributes treated",
 }
@@ -58,6 +60,26 @@ def tables() -> Iterator[Table]:
     )
     title = "Content items that the table does not name, and whose text a machine writes: cleaned"
     yield title, ("code", "concept"), _written_by_machines()
+    yield (
+        "Where ultrasound devices write the patient",
+        ("manufacturer", "model", "rows × columns", "columns, rows that are blanked", "published in"),
+        _layouts(),
+    )
+
+
+def _layouts() -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            each.manufacturer or "any",
+            each.model or "any",
+            f"{each.rows} × {each.columns}" if each.rows else "any",
+            "; ".join(f"{r.left}-{r.right - 1}, {r.top}-{r.bottom - 1}" for r in each.rectangles)
+            if each.rectangles
+            else "all rows above the topmost calibrated region",
+            each.source,
+        )
+        for each in LAYOUTS
+    )
 
 
 def _tag(tag: int) -> str:

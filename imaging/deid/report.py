@@ -14,6 +14,8 @@ class FileReport:
     """What became of one file. `name` is the source's path and may carry identity: the report is its owner's.
 
     `named` is where the clean file stands below the destination. `reasons` are (code, detail) without identity.
+    A slide of several files has one report, by the file that opens it: `size` and `sha256` are of all its files one
+    after the other, its own folder's in the order of their names behind the settings.
     `converted` says by what the file was converted before, if it had to be.
     """
 

@@ -19,6 +19,7 @@ from imaging.deid.known import KnownIdentity, declared_charset
 from imaging.deid.profiles import CLASS_UIDS, Action, Profile
 from imaging.deid.text import clean
 from imaging.dicom import charsets
+from imaging.slides.icc import neutral_profile
 
 REMOVED = "REMOVED"
 _TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -260,6 +261,14 @@ class Execution:
                 return self._empty(element, place)
         return element
 
+    def _colour(self, element: Element, place: _Place) -> Element | None:
+        """A profile that cannot be made anew goes whole."""
+        profile = neutral_profile(bytes(element.value))
+        if profile is None:
+            return None
+        element.value = profile
+        return element
+
     def _alone(self, element: Element, place: _Place) -> Element | None:
         return element
 
@@ -356,6 +365,7 @@ _EXECUTE: dict[Action, Callable[[Execution, Element, _Place], Element | None]] =
     Action.AGE: Execution._recorded_age,
     Action.DESCEND: Execution._keep,
     Action.GRAPHICS: Execution._remove,
+    Action.COLOUR: Execution._colour,
 }
 
 

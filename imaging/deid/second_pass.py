@@ -11,17 +11,19 @@ import bisect
 import functools
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
+from cases.documents import Area
 from cases.errors import Quarantine
-from imaging.deid import second_rules
+from imaging.deid import second_frames, second_pixels, second_rules
 from imaging.deid.known import KnownIdentity
 from imaging.deid.second_known import NUMBERS, day_of, identity_of
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
 from imaging.deid.second_search import compiled
+from imaging.ocr import Engine
 
 _META_ALLOWED = frozenset(
     {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
@@ -37,6 +39,7 @@ _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a p
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
 _CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
+_PROFILE = 0x00282000  # ICC Profile
 _NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
 _TERM = re.compile(rb"[A-Z0-9_ \\]*")
@@ -60,32 +63,61 @@ class Finding:
     what: str
 
 
-def check(source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network") -> int:
+def check(
+    source: Path,
+    output: Path,
+    known: KnownIdentity,
+    shift_days: int,
+    profile: str = "network",
+    *,
+    engine: Engine | None = None,
+    blanked: Sequence[Area] = (),
+) -> int:
     """Looks through all of `output`; returns its size in bytes.
 
     :param source: the file that it was made from; what identifies is read from there afresh.
+    :param engine: reads text in a picture that may show some; without one pictures are not looked at.
+    :param blanked: what is said to be blanked in the pixels, whoever decided so.
     :raises Quarantine: `identity-left`, naming attributes and kinds, never values.
     """
-    found = findings(source, output, known, shift_days, profile)
-    if found:
+    found, bodies = _looked_through(source, output, known, shift_days, profile)
+    if found or bodies is None:
         said = sorted({f"{f.what} in {f.where}" for f in found})
         more = f" and {len(said) - 8} more" if len(said) > 8 else ""
         raise Quarantine("identity-left", "; ".join(said[:8]) + more)
+    if engine is not None:
+        second_pixels.check(output, *bodies, engine, known, blanked)
     return output.stat().st_size
 
 
 def findings(
     source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network"
 ) -> tuple[Finding, ...]:
-    """Everything that must not leave. Never raises for what is in the files."""
+    """Everything that must not leave, but for what only pixels show. Never raises for what is in the files."""
+    return _looked_through(source, output, known, shift_days, profile)[0]
+
+
+def _looked_through(
+    source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str
+) -> tuple[tuple[Finding, ...], tuple[Body, Body] | None]:
+    """What was found, and the source and the output taken apart; None if they cannot be."""
     try:
         result = take_apart(_bytes_of(output), _sequences())
         original = take_apart(_bytes_of(source), _sequences())
     except Unreadable as unreadable:
-        return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
+        return (Finding(where="the file", what=f"unread bytes ({unreadable})"),), None
     before = {seen[:2]: seen for seen in original.elements}
     judge = _Judge(original, result, before, shift_days, second_rules.columns(profile))
-    return (*judge.head(), *judge.attributes(), *_search(original, result, known, judge.columns))
+    found = (
+        *judge.head(),
+        *judge.attributes(),
+        *_search(original, result, known, judge.columns),
+        *(
+            Finding(where=_named(tag), what="bytes beside the picture")
+            for tag in second_frames.spoken(result)
+        ),
+    )
+    return found, (original, result)
 
 
 def _bytes_of(path: Path) -> memoryview:
@@ -161,6 +193,8 @@ class _Judge:
             return "an attribute that the table removes"
         if start == end:
             return None
+        if tag == _PROFILE:
+            return second_rules.wrong_profile(bytes(self.result.content[start:end]))
         vr = private or vr
         value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":

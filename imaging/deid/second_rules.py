@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import struct
 from collections.abc import Iterable
 from importlib import resources
 from typing import Any, NamedTuple
@@ -15,7 +16,9 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from cases.errors import Quarantine
 from imaging.deid.second_reader import Body, Seen
+from imaging.slides.second_pass import judge_profile
 
 _BASES = {
     "basic": "",
@@ -225,3 +228,12 @@ def _in_a_row(marks: Iterable[tuple[int, int, int, int]]) -> bool:
         if any(len(row) >= 4 for row in rows_of_marks):
             return True
     return False
+
+
+def wrong_profile(profile: bytes) -> str | None:
+    """What is wrong with an ICC profile (0028,2000) that would leave."""
+    try:
+        judge_profile(profile)
+    except (Quarantine, struct.error):
+        return "a colour profile that says more than colours"
+    return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from imaging.slides.source import files_below
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
 from teledx.commands.progress import bar
@@ -39,7 +40,7 @@ class Asked:
 
 
 def found(source: Path, dest: Path) -> list[Path]:
-    """Every file of the source; links are not followed. Raises `Stop` if the destination is no place of its own."""
+    """Every file of the source (`files_below`). Raises `Stop` if the destination is no place of its own."""
     here, there = source.resolve(), dest.resolve()
     if there == here or there.is_relative_to(here) or here.is_relative_to(there):
         raise Stop(Exit.USAGE, "Source and destination lie in each other.", "Name a folder elsewhere.")
@@ -47,8 +48,7 @@ def found(source: Path, dest: Path) -> list[Path]:
         raise Stop(
             Exit.USAGE, f"{dest} is not an empty folder.", "Name a new one: nothing is ever overwritten."
         )
-    below = (path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink())
-    files = [source] if source.is_file() else list(below)
+    files = [source] if source.is_file() else files_below(source)
     if not files:
         raise Stop(Exit.USAGE, f"There is no file in {source}.", "Name the folder of the images.")
     return files

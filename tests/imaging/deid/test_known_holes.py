@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageCms, ImageDraw, ImageFont
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
@@ -55,6 +55,26 @@ def test_tags_inside_sequences_are_treated_like_those_at_the_root(name, ct):
     ct.ReferencedStudySequence = Sequence([middle])
     after = said(deidentify_dataset(ct, secret=SECRET, profile=name))
     assert not [word for word in ("Canaryson", "金丝雀", "1.2.3.999") if word in after]
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_colour_profile_says_nothing_of_its_maker_at_any_depth(name, ct):
+    """Slides and photographs carry one in their optical path; its header and its tags hold dates and texts."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[80:84] = b"WANG"
+    path = Dataset()
+    path.ICCProfile = bytes(profile)
+    ct.OpticalPathSequence = Sequence([path])
+    ct.ICCProfile = b"Canaryson" + bytes(profile[9:])
+
+    after = deidentify_dataset(ct, secret=SECRET, profile=name)
+
+    kept = after.OpticalPathSequence[0].ICCProfile
+    assert b"acsp" in kept
+    assert not [
+        word for word in (b"WANG", bytes(profile[24:36]), b"RGB built-in", b"R\0G\0B\0 \0b") if word in kept
+    ]
+    assert b"Canaryson" not in (after.get("ICCProfile") or b"")
 
 
 def test_the_names_in_a_dicomdir_do_not_come_out(tmp_path):

@@ -6,6 +6,7 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from PIL import ImageCms
 
 from imaging.deid import second_pass
 from imaging.deid.dicom import transform
@@ -38,6 +39,16 @@ def out(tmp_path, elements, sop="2.25.7"):
     path = tmp_path / "out.dcm"
     path.write_bytes(part10_bytes(elements, sop))
     return path
+
+
+def test_a_colour_profile_left_as_it_was_is_caught(tmp_path, key, known):
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = tmp_path / "in.dcm"
+    source.write_bytes(part10_bytes([Element(0x00282000, "OB", content + b"\0" * (len(content) % 2))]))
+    for chosen, caught in ((profile("network"), False), (profile("network").without(0x00282000), True)):
+        result = out(tmp_path, treated(source, key, known, chosen))
+        found = second_pass.findings(source, result, known, key.shift_days)
+        assert bool([f for f in found if "colour profile" in str(f)]) is caught, found
 
 
 def test_it_is_silent_about_what_the_first_pass_did(source, tmp_path, key, known):
