@@ -109,7 +109,7 @@ class Execution:
             elements, place = stack.pop()
             place.declared = declared_charset(elements) or place.declared
             self._look_around(elements, place)
-            looked_at = elements if place.safe else [e for e in elements if not e.tag & 0x10000]
+            looked_at = [e for e in elements if not e.tag & 0x10000 or e.tag in place.safe]
             self.counts["remove"] += len(elements) - len(looked_at)
             kept = [kept for e in looked_at if (kept := self._treat(e, place, stack)) is not None]
             elements[:] = private.without_ownerless_creators(kept) if place.safe else kept
@@ -205,9 +205,9 @@ class Execution:
         return self._in_dummy(action, vr) if place.dummies else action
 
     def _private(self, element: Element, place: _Place) -> Action:
-        vr = place.safe.get(element.tag)
-        if vr is None or vr == private.CREATOR:
-            return Action.ALONE if vr else Action.REMOVE
+        vr = place.safe[element.tag]
+        if vr == private.CREATOR:
+            return Action.ALONE
         element.vr = vr
         return private.action(vr, keeps_uids="retain-uids" in self.profile.options)
 

@@ -105,7 +105,7 @@ def changed(original: Original, chance: random.Random) -> bytes:
     return original.with_body(bytes(made))
 
 
-def fuzz(seed: int, count: int) -> Found:
+def fuzz(seed: int, count: int, profile: str) -> Found:
     """`count` changed files through both passes: what came out is looked through for the identity it had."""
     chance, ends, wrong, slowest = random.Random(seed), Counter[str](), [], 0.0
     files = originals()
@@ -116,7 +116,7 @@ def fuzz(seed: int, count: int) -> Found:
             source.write_bytes(changed(files[number % len(files)], chance))
             began = time.perf_counter()
             try:
-                end = treated(source, target)
+                end = treated(source, target, profile)
             except Exception as error:
                 wrong.append(f"{seed}/{number}: {type(error).__name__} {error}")
                 continue
@@ -132,11 +132,11 @@ def fuzz(seed: int, count: int) -> Found:
     return Found(ends, slowest, grown, tuple(wrong))
 
 
-def treated(source: Path, target: Path) -> str:
+def treated(source: Path, target: Path, profile: str) -> str:
     """`clean`, or why it was withheld; as a worker does, a file that the second pass objects to does not stay."""
     try:
-        dicom.deidentify_file(source, target, KEY, KNOWN)
-        second_pass.check(source, target, KNOWN, KEY.shift_days)
+        dicom.deidentify_file(source, target, KEY, KNOWN, profile)
+        second_pass.check(source, target, KNOWN, KEY.shift_days, profile)
     except (Quarantine, LeftOut) as why:
         target.unlink(missing_ok=True)
         return getattr(why, "code", "left-out")
