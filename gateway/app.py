@@ -20,6 +20,7 @@ from gateway import (
     reading,
     refusals,
     signin,
+    slides,
     store_events,
     upload_page,
 )
@@ -40,7 +41,7 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *store_events.ROUTES,
         *upload_page.ROUTES,
     ),
-    "partner": (*BOTH, *reading.ROUTES),
+    "partner": (*BOTH, *reading.ROUTES, *slides.ROUTES),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",
@@ -60,6 +61,8 @@ def create(side: Side, parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.side = side
+    if side == "partner":
+        app.state.viewings = slides.Viewings(parts)
     app.state.metrics = metrics.Metrics(parts, side)
     refusals.install(app)
     for route in DOORS[side]:
