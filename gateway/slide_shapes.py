@@ -17,7 +17,7 @@ class Viewing(Shape):
     ends_at: datetime
 
 
-class SlideLine(Shape):
+class ViewedSlide(Shape):
     """A slide of the case by its replaced identifiers. `number` counts from 1."""
 
     number: int
@@ -27,12 +27,12 @@ class SlideLine(Shape):
     stain: str
 
 
-class SlideLines(Shape):
+class ViewedSlides(Shape):
     """`ticket` is a fresh one, to go on with."""
 
     case_id: str
     pseudonym: str
-    slides: tuple[SlideLine, ...]
+    slides: tuple[ViewedSlide, ...]
     ticket: str
     ends_at: datetime
 

@@ -21,7 +21,7 @@ from gateway.parts import Parts
 from gateway.refusals import Refusal
 from gateway.routes import Route
 from gateway.signin import Caller, Signed
-from gateway.slide_shapes import Before, OpenedSlide, SlideImage, SlideLine, SlideLines, Viewing
+from gateway.slide_shapes import Before, OpenedSlide, SlideImage, ViewedSlide, ViewedSlides, Viewing
 from imaging.slides import iiif
 from imaging.slides.tiles import tile_side
 from storage import accounts, readings
@@ -55,7 +55,7 @@ def view(request: Request, asking: Signed, work_item_id: UUID) -> Viewing:
     return Viewing(ticket=ticket, page=f"/slides/{work_item_id}#ticket={ticket}", ends_at=ends_at)
 
 
-def show(request: Request, ticket: str) -> SlideLines:
+def show(request: Request, ticket: str) -> ViewedSlides:
     """The slides of a viewing, by their replaced identifiers, and a fresh ticket to go on with."""
     asking, grant = _ticket(request, ticket)
     with asking.transaction() as connection:
@@ -66,7 +66,7 @@ def show(request: Request, ticket: str) -> SlideLines:
     told = {slide.name: slide for slide in brief.slides}
     names = [PurePosixPath(file.key).stem for file in found]
     lines = tuple(
-        SlideLine(
+        ViewedSlide(
             number=number,
             name=name,
             specimen=told[name].specimen if name in told else "",
@@ -76,7 +76,9 @@ def show(request: Request, ticket: str) -> SlideLines:
         for number, name in enumerate(names, 1)
     )
     fresh, ends_at = _signed(request, asking, grant.work_item_id, 0)
-    return SlideLines(case_id=case.id, pseudonym=brief.pseudonym, slides=lines, ticket=fresh, ends_at=ends_at)
+    return ViewedSlides(
+        case_id=case.id, pseudonym=brief.pseudonym, slides=lines, ticket=fresh, ends_at=ends_at
+    )
 
 
 def open_slide(request: Request, ticket: str, number: int, body: Before) -> OpenedSlide:

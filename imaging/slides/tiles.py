@@ -141,7 +141,7 @@ def compose(source: Source, pyramid: Pyramid, region: Region) -> Image.Image:
     )
     size = (region.out_width, region.out_height)
     whole = (round(part[0]), round(part[1]), round(part[2]), round(part[3]))
-    if part == whole and (whole[2] - whole[0], whole[3] - whole[1]) == size:
+    if not any(edge % 1 for edge in part) and (whole[2] - whole[0], whole[3] - whole[1]) == size:
         return canvas.crop(whole)
     return canvas.resize(size, Image.Resampling.HAMMING, box=part, reducing_gap=2.0)
 
