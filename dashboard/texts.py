@@ -209,6 +209,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("brief.files", "{n} files, {size}", "{n} 个文件,{size}"),
     ("brief.links", "Show links to the files", "显示文件链接"),
     ("brief.purpose", "Purpose", "目的"),
+    ("reading.slides", "Look at the slides", "查看切片"),
     ("reading.findings", "Findings", "所见"),
     ("reading.conclusion", "Conclusion", "诊断意见"),
     ("reading.recommendation", "Recommendation", "建议"),

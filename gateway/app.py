@@ -20,6 +20,7 @@ from gateway import (
     reading,
     refusals,
     signin,
+    slide_page,
     slides,
     store_events,
     upload_page,
@@ -41,7 +42,7 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *store_events.ROUTES,
         *upload_page.ROUTES,
     ),
-    "partner": (*BOTH, *reading.ROUTES, *slides.ROUTES),
+    "partner": (*BOTH, *reading.ROUTES, *slides.ROUTES, *slide_page.ROUTES),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",

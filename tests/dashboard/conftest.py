@@ -23,7 +23,9 @@ from tests.gateway.conftest import (
     region,
     region_app,
     s3,
+    slide_file,
     token,
+    viewer_installed,
 )
 from tests.servers.server import until
 
@@ -36,7 +38,9 @@ __all__ = [
     "region",
     "region_app",
     "s3",
+    "slide_file",
     "token",
+    "viewer_installed",
 ]
 
 ROOT = Path(__file__).parents[2]

@@ -17,28 +17,13 @@ from gateway.app import create
 from gateway.grants import Grant, Grants
 from gateway.refusals import Refusal
 from imaging.slides import tiles
-from imaging.slides.deid import plan_slide
 from imaging.slides.levels import read_pyramids
-from imaging.slides.plan import write
 from imaging.slides.source import FileSource
 from storage import accounts
-from teledx.samples.slide import make_slide
 from tests.gateway.conftest import parts_of, serving
 from tests.gateway.slides import MICRONS, slide_case
 
 KEY = b"the key of these tests"
-
-
-@pytest.fixture(scope="session")
-def slide_file(tmp_path_factory):
-    """A made slide as it leaves the region."""
-    folder = tmp_path_factory.mktemp("slides")
-    made = make_slide(
-        folder / "made.svs", size=3_000_000, pathology_number="S2026-1", block="A1", stain="HE", patient_name="戴诗琪"
-    )  # fmt: skip
-    target = folder / "slide.svs"
-    write(plan_slide(made), made, target)
-    return target
 
 
 @pytest.fixture
