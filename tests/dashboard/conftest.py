@@ -25,7 +25,6 @@ from tests.gateway.conftest import (
     s3,
     slide_file,
     token,
-    viewer_installed,
 )
 from tests.servers.server import until
 
@@ -40,7 +39,6 @@ __all__ = [
     "s3",
     "slide_file",
     "token",
-    "viewer_installed",
 ]
 
 ROOT = Path(__file__).parents[2]

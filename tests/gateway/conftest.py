@@ -1,6 +1,5 @@
 """Both gateways on real PostgreSQL and SeaweedFS, and people signed in at them."""
 
-import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +15,6 @@ from cases.calendar import monday_to_friday
 from gateway.app import create
 from gateway.parts import Parts
 from gateway.serve import server
-from gateway.slide_page import OPENSEADRAGON, VIEWERS
 from imaging.slides.deid import plan_slide
 from imaging.slides.plan import write
 from storage import accounts
@@ -123,15 +121,6 @@ def slide_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = folder / "slide.svs"
     write(plan_slide(made), made, target)
     return target
-
-
-@pytest.fixture
-def viewer_installed() -> None:
-    """OpenSeadragon is where `script/environment` puts it; skipped on a laptop without it, failed in CI."""
-    if not (VIEWERS / OPENSEADRAGON).is_file():
-        if os.environ.get("CI") == "true":
-            pytest.fail("OpenSeadragon is not installed: script/environment")
-        pytest.skip("OpenSeadragon is not installed: script/environment")
 
 
 @contextmanager
