@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -64,27 +64,24 @@ class Connection:
 
 def readers(url: str, paths: Sequence[Sequence[str]], pause: float = 0.0, field: int = 1) -> Load:
     """One reader for each sequence of paths, all at once; after each `field` paths one pauses so many seconds."""
-    load, lock = Load(), threading.Lock()
 
-    def read(own: Sequence[str]) -> None:
-        connection, took, failed = Connection(url), [], 0
+    def read(own: Sequence[str]) -> Load:
+        connection, load = Connection(url), Load()
         for number, path in enumerate(own, 1):
             begun = time.perf_counter()
             status, _ = connection.get(path)
-            took.append(time.perf_counter() - begun)
-            failed += status != 200
+            load.took.append(time.perf_counter() - begun)
+            load.failed += status != 200
             if pause and not number % field:
                 time.sleep(pause)
         connection.close()
-        with lock:
-            load.took += took
-            load.failed += failed
+        return load
 
-    threads = [threading.Thread(target=read, args=(own,)) for own in paths]
     begun = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    load.seconds = time.perf_counter() - begun
-    return load
+    with ThreadPoolExecutor(len(paths)) as pool:
+        each = list(pool.map(read, paths))
+    return Load(
+        took=[seconds for load in each for seconds in load.took],
+        seconds=time.perf_counter() - begun,
+        failed=sum(load.failed for load in each),
+    )
