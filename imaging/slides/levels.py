@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cases.errors import Quarantine
+from imaging.slides import philips
 from imaging.slides.payload import (
     APERIO_RGB,
     APERIO_YCC,
@@ -122,10 +123,16 @@ def _areas(source: Source, tiff: Tiff, pictures: tuple[Picture, ...]) -> Images:
     return tuple(tuple(image) for image in images)
 
 
+def _philips(source: Source, tiff: Tiff, pictures: tuple[Picture, ...]) -> Images:
+    """Levels are padded to whole tiles; the slide's XML says how large they are."""
+    return (philips.levels_shown(source, tiff, pictures),)
+
+
 _FINDERS: dict[str, Callable[[Source, Tiff, tuple[Picture, ...]], Images]] = {
     "svs": _one_image,
     "generic-tiff": _one_image,
     "leica-scn": _areas,
+    "philips-tiff": _philips,
 }
 
 

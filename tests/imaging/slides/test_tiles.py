@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
@@ -20,6 +21,7 @@ from imaging.slides.levels import Pyramid, halvings, read_pyramids
 from imaging.slides.plan import write
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.whole_jpeg import WholeJpeg
+from tests.imaging.slides import philips_slide, vendors
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +176,56 @@ def test_a_slide_that_has_no_small_level_is_not_decoded_whole_for_one_tile() -> 
     assert region is not None
     with pytest.raises(tiles.TooMuch):
         tiles.compose(source, pyramid, region)
+
+
+def reduced(whole: np.ndarray, factor: int) -> np.ndarray:
+    return np.asarray(Image.fromarray(whole).reduce(factor), dtype=np.int16)
+
+
+@pytest.mark.parametrize("halved", range(5))
+def test_philips_levels_are_as_large_as_their_spacing_says_and_what_was_not_scanned_is_white(
+    halved: int, tmp_path: Path
+) -> None:
+    target = tmp_path / "out.tiff"
+    made = philips_slide.write_philips(tmp_path / "made.tiff")
+    write(plan_slide(made), made, target)
+    source, pyramid = opened(target, "philips-tiff")
+    base = philips_slide.tissue()
+    assert [(lv.width, lv.height) for lv in pyramid.levels] == [(2048 >> n, 1536 >> n) for n in range(5)]
+    assert [lv.halvings for lv in pyramid.levels] == list(range(5))
+    region = tiles.Region(0, 0, 2048, 1536, 2048 >> halved, 1536 >> halved)
+    seen = np.asarray(tiles.compose(source, pyramid, region), dtype=np.int16)
+    scanned = base if halved > 1 else np.where(base == 243, 255, base).astype(np.uint8)
+    expected = reduced(scanned, 1 << halved)
+    assert np.abs(seen - expected).mean() < 8
+
+
+def test_each_area_of_a_leica_slide_is_an_image_of_its_own(tmp_path: Path) -> None:
+    target = tmp_path / "out.scn"
+    made = vendors.scn(tmp_path / "made.scn", areas=2)
+    write(plan_slide(made), made, target)
+    source = FileSource(target)
+    areas = read_pyramids(source, "leica-scn")
+    assert [[(lv.width, lv.height) for lv in area.levels] for area in areas] == [
+        [(2048, 1536), (1024, 768), (512, 384)]
+    ] * 2
+    for area in areas:
+        for level, *_, region in every_tile(area):
+            if tiles.top_level(area) - level <= 3:
+                seen = pixels(tiles.picture(source, area, region))
+                part = vendors.tissue_on_glass()[
+                    region.top : region.top + region.height, region.left : region.left + region.width
+                ]
+                assert np.abs(seen - reduced(part, region.width // region.out_width)).mean() < 8
+
+
+@pytest.mark.parametrize(("code", "make"), [("ndpi", vendors.ndpi), ("ventana-bif", vendors.bif)])
+def test_a_format_whose_tiles_overlap_or_are_strips_is_refused_by_name(
+    code: str, make: Callable[[Path], Path], tmp_path: Path
+) -> None:
+    with FileSource(make(tmp_path / "slide")) as source, pytest.raises(Quarantine) as found:
+        read_pyramids(source, code)
+    assert found.value.code == "format-unknown"
 
 
 def test_the_real_slide_shows_its_colours(real: Path, tmp_path: Path) -> None:
