@@ -7,7 +7,6 @@ which is the row in the audit log; the grant that opening gives serves tiles wit
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import PurePosixPath
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -16,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 
 from cases.documents import Brief
 from gateway.grants import Grant, Grants
-from gateway.open_slides import OpenSlides, no_such, slides_of
+from gateway.open_slides import OpenSlides, files_of, no_such
 from gateway.parts import Parts
 from gateway.refusals import Refusal
 from gateway.routes import Route
@@ -61,10 +60,10 @@ def show(request: Request, ticket: str) -> ViewedSlides:
     with asking.transaction() as connection:
         _require_staff(connection, asking)
         case = _case(connection, asking, grant.work_item_id)
-        found = slides_of(connection, case.id, asking.who.organisation)
+        files = files_of(connection, case, asking.who.organisation)
         brief = _brief(connection, case.id)
     told = {slide.name: slide for slide in brief.slides}
-    names = [PurePosixPath(file.key).stem for file in found]
+    names = [slide.name for slide in _viewings(request).slides.slides(_bucket(asking), files)]
     lines = tuple(
         ViewedSlide(
             number=number,
@@ -87,21 +86,23 @@ def open_slide(request: Request, ticket: str, number: int, body: Before) -> Open
     with asking.transaction() as connection:
         _require_staff(connection, asking)
         case = _case(connection, asking, told.work_item_id)
-        found = slides_of(connection, case.id, asking.who.organisation)
-        if not 1 <= number <= len(found):
-            raise no_such()
-        if not _goes_on(request, asking, told.work_item_id, number, body.before):
+        files = files_of(connection, case, asking.who.organisation)
+        microns = {slide.name: slide.mpp[0] for slide in _brief(connection, case.id).slides if slide.mpp}
+    found = _viewings(request).slides.slides(_bucket(asking), files)
+    if not 1 <= number <= len(found):
+        raise no_such()
+    if not _goes_on(request, asking, told.work_item_id, number, body.before):
+        with asking.transaction() as connection:
             asking.audit(connection, "images.see", case.id, note=f"slide {number}")
-        microns = {slide.name: slide.mpp for slide in _brief(connection, case.id).slides}
     text, ends_at = _signed(request, asking, told.work_item_id, number)
     opened = _viewings(request).slides.of(_viewings(request).grants.read(text))
-    mpp = microns.get(PurePosixPath(opened.key).stem)
+    chosen = found[number - 1]
     images = tuple(
         SlideImage(
             width=pyramid.base.width,
             height=pyramid.base.height,
             tile=tile_side(pyramid),
-            microns=mpp[0] if mpp else None,
+            microns=microns.get(chosen.name, chosen.microns),
             deep_zoom=f"/tiles/{text}/{at}.dzi",
             iiif=f"/iiif/{text}/{at}",
         )
@@ -188,6 +189,10 @@ def _case(connection: Connection, asking: Caller, work_item_id: UUID) -> Case:
     """The work item's case, if the asker may see its images."""
     item = readings.get(connection, work_item_id)
     return asking.case(connection, item.case_id, "images.see")
+
+
+def _bucket(asking: Caller) -> str:
+    return asking.network.partner(asking.who.organisation).bucket
 
 
 def _brief(connection: Connection, case_id: str) -> Brief:

@@ -20,7 +20,11 @@ def slide_case(
     rows, lines = [], []
     for at, path in enumerate(slides, 1):
         name, content = f"S-{at}-A1-HE", path.read_bytes()
-        key, digest = f"{case_id}/deliver/005/slide/{name}{path.suffix}", hashlib.sha256(content).hexdigest()
+        folder = "dicom" if path.suffix == ".dcm" else "slide"
+        key, digest = (
+            f"{case_id}/deliver/005/{folder}/{name}{path.suffix}",
+            hashlib.sha256(content).hexdigest(),
+        )
         s3.put_new(f"partner-{partner}", key, content, "image/tiff", digest)
         rows.append((case_id, partner, key, "file", len(content), digest, "image/tiff"))
         lines.append(
@@ -33,6 +37,7 @@ def slide_case(
             "INSERT INTO partner_object VALUES (%s, %s, %s, %s, %s, %s, %s)", rows
         )
         connection.execute(
-            "UPDATE cases SET brief = brief || %s WHERE id = %s", (Jsonb({"slides": lines}), case_id)
+            "UPDATE cases SET family = 'slides', brief = brief || %s WHERE id = %s",
+            (Jsonb({"slides": lines}), case_id),
         )
     return case_id

@@ -22,6 +22,8 @@ from imaging.slides.source import FileSource
 from storage import accounts
 from tests.gateway.conftest import parts_of, serving
 from tests.gateway.slides import MICRONS, slide_case
+from tests.imaging.slides import dicom_slide, vendors
+from tests.storage.filled import delivered
 
 KEY = b"the key of these tests"
 
@@ -196,6 +198,40 @@ def test_eight_readers_at_once_see_the_same_tiles_as_one(ticket, at_partner, par
 
     with ThreadPoolExecutor(8) as pool:
         assert all(seen == one for seen in pool.map(reader, range(8)))
+
+
+@pytest.fixture
+def dicom_case(region, s3, tmp_path):
+    """Two DICOM slides, of three levels and a thumbnail each."""
+    base = vendors.tissue_on_glass()[:1100, :1600]
+    paths = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        paths += dicom_slide.write_slide(tmp_path / name, base)
+    slide_case(region, s3, paths)
+    return base
+
+
+def test_the_instances_of_a_dicom_series_are_one_slide(dicom_case, at_partner):
+    anybody, ticket = at_partner(""), viewing(at_partner("lin"))
+    listed = anybody.get(f"/api/viewings/{ticket}/slides").raise_for_status().json()["slides"]
+    assert len(listed) == 2
+    image = opened(anybody, ticket, 2)["images"][0]
+    assert (image["width"], image["height"], image["tile"], image["microns"]) == (1600, 1100, 256, 0.25)
+    start = image["deep_zoom"].removesuffix(".dzi")
+    for halved, column, row in ((0, 2, 1), (1, 1, 1), (2, 0, 0), (3, 0, 0)):
+        seen = pixels(
+            anybody.get(f"{start}_files/{11 - halved}/{column}_{row}.jpg").raise_for_status().content
+        )
+        left, top, side = column * 256 << halved, row * 256 << halved, 256 << halved
+        part = Image.fromarray(dicom_case[top : top + side, left : left + side]).reduce(1 << halved)
+        assert np.abs(seen - np.asarray(part, dtype=np.int16)).mean() < 6
+
+
+def test_a_radiology_case_has_no_slides(region, at_partner):
+    delivered(region)
+    ticket = viewing(at_partner("lin"))
+    assert at_partner("").get(f"/api/viewings/{ticket}/slides").json()["slides"] == []
 
 
 def pixels(content):

@@ -9,19 +9,22 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import openslide
+import pydicom
 import pytest
 import tifffile
 from openslide.deepzoom import DeepZoomGenerator
 from PIL import Image
+from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless
 
 from cases.errors import Quarantine
 from imaging.slides import tiles
 from imaging.slides.deid import plan_slide
+from imaging.slides.dicom_levels import pyramid_of, read_volume
 from imaging.slides.levels import Pyramid, halvings, read_pyramids
 from imaging.slides.plan import write
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.whole_jpeg import WholeJpeg
-from tests.imaging.slides import philips_slide, vendors
+from tests.imaging.slides import dicom_slide, philips_slide, vendors
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +229,61 @@ def test_a_format_whose_tiles_overlap_or_are_strips_is_refused_by_name(
     with FileSource(make(tmp_path / "slide")) as source, pytest.raises(Quarantine) as found:
         read_pyramids(source, code)
     assert found.value.code == "format-unknown"
+
+
+@pytest.mark.parametrize(
+    ("syntax", "table"),
+    [
+        (JPEGBaseline8Bit, "basic"),
+        (JPEGBaseline8Bit, "extended"),
+        (JPEGBaseline8Bit, "none"),
+        (JPEG2000Lossless, "basic"),
+        (ExplicitVRLittleEndian, "none"),
+    ],
+)
+def test_the_instances_of_a_dicom_slide_are_levels_of_one_pyramid(
+    syntax: str, table: str, tmp_path: Path
+) -> None:
+    base = vendors.tissue_on_glass()[:1500, :2000]
+    paths = dicom_slide.write_slide(tmp_path, base, syntax=syntax, table=table)
+    contents = [path.read_bytes() for path in paths]
+    found = [(read_volume(BytesSource(content)), content) for content in contents]
+    assert found[-1][0] is None  # the thumbnail
+    volumes = [(volume, content) for volume, content in found if volume]
+    assert len({volume.series for volume, _ in volumes}) == 1
+    assert [volume.microns for volume, _ in volumes] == [(0.25 * n, 0.25 * n) for n in (1, 2, 4)]
+    pyramid = pyramid_of([volume for volume, _ in volumes], [len(content) for _, content in volumes])
+    source = BytesSource(b"".join(content for _, content in volumes))
+    lined_up = 0
+    for level, *_, region in every_tile(pyramid):
+        if tiles.top_level(pyramid) - level <= 3:
+            lined_up += tiles.stored_bytes(pyramid, region, source.read) is not None
+            factor = 1 << (tiles.top_level(pyramid) - level)
+            shown = base[region.top : region.top + region.height, region.left : region.left + region.width]
+            expected = np.asarray(
+                Image.fromarray(shown).resize((region.out_width, region.out_height), Image.Resampling.BOX)
+            )
+            seen = pixels(tiles.picture(source, pyramid, region))
+            assert np.abs(seen - expected.astype(np.int16)).mean() < 7, (factor, region)
+    assert (lined_up > 30) == (syntax == JPEGBaseline8Bit)
+
+
+@pytest.mark.parametrize("how", ["sparse", "planes", "frames", "compression"])
+def test_a_dicom_slide_that_is_laid_in_another_way_is_refused(how: str, tmp_path: Path) -> None:
+    path = dicom_slide.write_slide(tmp_path, vendors.tissue_on_glass()[:500, :500])[0]
+    changed = pydicom.dcmread(path)
+    if how == "sparse":
+        changed.DimensionOrganizationType = "TILED_SPARSE"
+    elif how == "planes":
+        changed.TotalPixelMatrixFocalPlanes = 3
+    elif how == "frames":
+        changed.NumberOfFrames = 3
+    else:
+        changed.file_meta.TransferSyntaxUID = JPEGLSLossless
+    changed.save_as(path)
+    with pytest.raises(Quarantine) as found:
+        read_volume(BytesSource(path.read_bytes()))
+    assert found.value.code == ("file-damaged" if how == "frames" else "format-unknown")
 
 
 def test_the_real_slide_shows_its_colours(real: Path, tmp_path: Path) -> None:
