@@ -42,7 +42,8 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *store_events.ROUTES,
         *upload_page.ROUTES,
     ),
-    "partner": (*BOTH, *reading.ROUTES, *slides.ROUTES, *slide_page.ROUTES),
+    # tiles first: there are most of them, and addresses are looked for in this order
+    "partner": (*slides.ROUTES, *slide_page.ROUTES, *reading.ROUTES, *BOTH),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",

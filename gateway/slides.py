@@ -118,9 +118,15 @@ def descriptor(request: Request, grant: str, image: int) -> Response:
     return Response(_DZI.format(**size), media_type="application/xml")
 
 
-async def tile(request: Request, grant: str, image: int, level: int, column: int, row: int) -> Response:
+async def tile(request: Request) -> Response:
     """A Deep Zoom tile."""
-    told, slides = _granted(request, grant), _viewings(request).slides
+    # read here and not by the framework, which takes as long for it as for all else: a field of view is dozens of tiles
+    path = request.path_params
+    try:
+        image, level, column, row = (int(path[name]) for name in ("image", "level", "column", "row"))
+    except ValueError:
+        raise no_such() from None
+    told, slides = _granted(request, path["grant"]), _viewings(request).slides
     content = slides.at_hand(told, image, level, column, row)
     if content is None:
         content = await run_in_threadpool(slides.tile, told, image, level, column, row)
@@ -230,11 +236,11 @@ def _signed(request: Request, asking: Caller, work_item_id: UUID, slide: int) ->
 
 _VIEWING, _TILES, _IIIF = "/api/viewings/{ticket}", "/tiles/{grant}/{image}", "/iiif/{grant}/{image}"
 ROUTES = (
+    Route("GET", f"{_TILES}_files/{{level}}/{{column}}_{{row}}.jpg", tile, tag="slides", media_type=JPEG, granted=True),
     Route("POST", "/api/work-items/{work_item_id}/viewing", view, action="images.see", tag="slides"),
     Route("GET", f"{_VIEWING}/slides", show, tag="slides", granted=True),
     Route("POST", f"{_VIEWING}/slides/{{number}}", open_slide, tag="slides", granted=True),
     Route("GET", f"{_TILES}.dzi", descriptor, tag="slides", media_type="application/xml", granted=True),
-    Route("GET", f"{_TILES}_files/{{level}}/{{column}}_{{row}}.jpg", tile, tag="slides", media_type=JPEG, granted=True),
     Route("GET", _IIIF, iiif_base, tag="slides", status=303, granted=True),
     Route("GET", f"{_IIIF}/info.json", iiif_info, tag="slides", media_type="application/ld+json", granted=True),
     Route(

@@ -6,8 +6,9 @@ from cases.errors import Quarantine
 from storage.kept import Kept
 from storage.s3 import S3
 
-# Neighbouring tiles of a row stand beside each other: one block answers for a dozen of them.
-BLOCK = 128 << 10
+# Neighbouring tiles of a row stand beside each other: one block answers for a dozen and more of them, and the store
+# takes hardly longer for it than for one tile.
+BLOCK = 256 << 10
 # What is longer is read once and by itself, such as the places of all tiles.
 LONGEST_IN_BLOCKS = 1 << 20
 
