@@ -151,7 +151,7 @@ async function only(number) {
 
 async function toggle(number) {
   const shown = panes.find((p) => p.slide.number === number);
-  if (!shown) return open(number, active && active.ready ? { um: active.field.um } : undefined);
+  if (!shown) return open(number, active && active.ready ? active.field : undefined);
   if (panes.length > 1) shut(shown);
 }
 

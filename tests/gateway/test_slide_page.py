@@ -1,12 +1,19 @@
 """The slide viewer in a real browser, on the real store."""
 
+import io
+import os
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from gateway.slide_words import LANGUAGES, SPOKEN, WORDS
-from tests.gateway.slides import slide_case
+from imaging.slides import tiles
+from imaging.slides.levels import read_pyramids
+from imaging.slides.source import FileSource
+from tests.gateway.slides import MICRONS, slide_case
 from tests.gateway.test_slides import looked, viewing
 
 PAGES = Path(__file__).parents[2] / "gateway" / "pages"
@@ -113,6 +120,35 @@ def test_the_page_goes_on_when_a_grant_has_ended(
     page.keyboard.press("6")
     until(page, "40×")
     assert not [url for status, url in asked if status >= 400]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_browser_shows_the_slides_own_colours_at_the_place_that_the_link_names(
+    language, case, partner_url, at_partner, browser_page, asked, slide_file, tmp_path
+):
+    """`TELEDX_SCREENSHOTS=docs/screenshots` keeps the picture."""
+    page, side = browser_page, 300
+    arrive(page, partner_url, at_partner("lin"), language, "&slides=1&x=500&y=450&um=0.5&turned=0")
+    until(page, r"20× · 0\.50? µm/px")
+    page.keyboard.press("b")
+    until(page, r"20× · 0\.50? µm/px", at=1)
+    page.wait_for_load_state("networkidle")
+    box = page.locator(".pane .view").first.bounding_box()
+    x, y = round(box["x"] + box["width"] / 2), round(box["y"] + box["height"] / 2)
+    whole = Image.open(io.BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
+    folder = Path(os.environ.get("TELEDX_SCREENSHOTS") or tmp_path).resolve()
+    whole.quantize(64).save(folder / f"slides-{language}.png", optimize=True)
+    seen = whole.crop((x - side // 2, y - side // 2, x + side // 2, y + side // 2))
+
+    source = FileSource(slide_file)
+    (pyramid,) = read_pyramids(source, "svs")
+    half = side / 2 * 0.5
+    left, top, wide = (round(um / MICRONS) for um in (500 - half, 450 - half, 2 * half))
+    expected = tiles.compose(source, pyramid, tiles.Region(left, top, wide, wide, side, side))
+    # fields of ten by ten pixels: a browser rounds where a picture begins
+    apart = np.asarray(seen.reduce(10), dtype=int) - np.asarray(expected.reduce(10), dtype=int)
+    assert np.abs(apart).mean() < 6
 
 
 def test_every_word_of_the_page_is_in_the_table():

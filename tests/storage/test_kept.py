@@ -2,6 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -62,7 +63,7 @@ def test_under_many_hands_the_weight_stays_that_of_what_is_kept():
 
     def work(seed):
         for number in range(300):
-            kept.made((seed * number) % 70, lambda size=number % 60: bytes(size))
+            kept.made((seed * number) % 70, partial(bytes, number % 60))
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(work, range(1, 7)))
