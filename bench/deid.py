@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bench import page
+from bench import page, peers
 from bench.canaries import canary_file, leaks
 from bench.drops import AT
 from bench.sizes import Size
@@ -97,7 +97,7 @@ def run(size: Size) -> str:
         folder = Path(made)
         recipe = folder / "recipe.deid"
         recipe.write_text(full_recipe(), encoding="utf-8")
-        place = Place(folder=folder, recipe=recipe, peers=_peers(folder / "peers"))
+        place = Place(folder=folder, recipe=recipe, peers=peers.installed(LOCK, folder / "peers"))
         small = _series(folder / "small", size.slices, size.rows)
         load = page.load_now()
         plain = _rounds(place, small, [(tool, bool(peer)) for tool, _, peer, _ in ROWS], size.rounds)
@@ -123,30 +123,6 @@ def full_recipe() -> str:
         else:
             lines.append(f"REMOVE {row.tag}")
     return "\n".join(lines) + "\n"
-
-
-def _peers(folder: Path) -> Path | str:
-    """An environment of exactly what `peers.lock` names, by hash; or why there is none."""
-    python = folder / "bin" / "python"
-    environment = dict(os.environ)
-    if index := environment.get("PIP_INDEX_URL"):
-        environment.setdefault("UV_DEFAULT_INDEX", index)
-    uv = [sys.executable, "-m", "uv", "--quiet"]
-    install = [
-        "pip",
-        "install",
-        "--python",
-        str(python),
-        "--no-deps",
-        "--require-hashes",
-        "--requirement",
-        str(LOCK),
-    ]
-    for command in (["venv", "--python", sys.executable, str(folder)], install):
-        done = subprocess.run([*uv, *command], capture_output=True, text=True, env=environment, check=False)
-        if done.returncode:
-            return "could not be installed"
-    return python
 
 
 def _series(folder: Path, slices: int, rows: int) -> Series:
@@ -184,7 +160,7 @@ def _beside_peers(place: Place, series: Series, rounds: Mapping[str, list[Took] 
     assert not isinstance(base, str), "pydicom reads what it wrote"
     for tool, said, peer, looked in ROWS:
         took = rounds[tool]
-        said = f"{said}, {_version(peer)}" if peer else said
+        said = f"{said}, {peers.version(LOCK, peer)}" if peer else said
         if isinstance(took, str):
             lines.append([said, took, *["-"] * 6])
             continue
@@ -211,12 +187,6 @@ def _leaks_of(place: Place, tool: str, peer: bool, source: Path, warm: Path) -> 
     with tempfile.TemporaryDirectory(dir=place.folder) as dest:
         took = place.once(tool, source, Path(dest), warm, peer)
         return (took, "-") if isinstance(took, str) else leaks(Path(dest) / "canary.dcm")
-
-
-def _version(package: str) -> str:
-    """The version that peers.lock pins."""
-    lines = LOCK.read_text(encoding="utf-8").splitlines()
-    return next(line.split("==")[1].split()[0] for line in lines if line.startswith(f"{package}=="))
 
 
 def _growth(

@@ -30,10 +30,14 @@ FINDINGS = ReportBody(findings="两肺纹理清晰,未见实变影。", conclusi
 
 
 class _Servers(House):
-    """The embedded house without workers, partner's door and pages."""
+    """The embedded house with some of its programs alone."""
+
+    def __init__(self, state: Path, names: Sequence[str]) -> None:
+        self._names = names
+        super().__init__(state)
 
     def _programs(self) -> list[Program]:
-        return [p for p in super()._programs() if p.name in SERVERS]
+        return [p for p in super()._programs() if p.name in self._names]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +165,12 @@ class Deployment:
 
 
 @contextmanager
-def deployed() -> Iterator[Deployment]:
-    """Servers in a folder of their own, gone afterwards; on ports that the kernel chose."""
+def deployed(names: Sequence[str] = SERVERS) -> Iterator[Deployment]:
+    """Servers, those of `names`, in a folder of their own, gone afterwards; on ports that the kernel chose."""
     with tempfile.TemporaryDirectory(prefix="teledx-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL does not run as root and must be able to enter
-        house = _Servers(folder / "house")
+        house = _Servers(folder / "house", names)
         with house.supervisor:
             house.supervisor.wait_ready(START_SECONDS)
             deployment = Deployment(house, folder)

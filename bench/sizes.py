@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, workers of each round, slices, repetitions, rounds of tools; pixels a side; bytes of slides."""
+    """Counts of cases, workers a round, slices, repetitions, rounds of tools, tiles; pixels a side; bytes of slides."""
 
     cases: int
     processes: tuple[int, ...]
@@ -22,6 +22,7 @@ class Size:
     stat: int
     flood: int
     busy_slide: int
+    tiles: int
 
 
 FULL = Size(
@@ -38,6 +39,7 @@ FULL = Size(
     stat=40,
     flood=150,
     busy_slide=500_000_000,
+    tiles=4000,
 )
 TINY = Size(
     cases=4,
@@ -53,4 +55,5 @@ TINY = Size(
     stat=1,
     flood=2,
     busy_slide=3_000_000,
+    tiles=160,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import cases, deid, one_case, slides, stat, where
+from bench import cases, deid, one_case, slides, stat, tiles, where
 from bench.sizes import Size
 
 
@@ -35,6 +35,11 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             name="slides",
             what="slides of 1 GB and 4 GB de-identified, beside the store's own copy",
             run=slides.run,
+        ),
+        Benchmark(
+            name="tiles",
+            what="slides by tiles, beside OpenSlide's DeepZoom and large_image",
+            run=tiles.run,
         ),
         Benchmark(
             name="stat",

@@ -138,6 +138,10 @@ class Gateway:
     def correction(self, report_id: str, body: Json, why: str) -> Json:
         return self._json("POST", _at("reports", report_id, "correction"), json={"body": body, "why": why})
 
+    def viewing(self, work_item_id: str) -> Json:
+        """A ticket for the slides of a work item, for some minutes, and the viewer's `page` with it."""
+        return self._json("POST", _at("work-items", work_item_id, "viewing"))
+
     def files(self, work_item_id: str) -> list[Json]:
         return self._json("GET", _at("work-items", work_item_id, "files"))["files"]
 

@@ -15,6 +15,7 @@ from dashboard.here import Here
 PARTS = ("findings", "conclusion", "recommendation")
 HEIGHTS = {"findings": 220, "conclusion": 130, "recommendation": 80}
 HEARTBEAT = 60  # seconds between two; the lease is much longer
+TICKET = 240  # seconds after which the link to the slides gets a fresh ticket; one is good for ten minutes
 
 
 def show(here: Here, work_item_id: str) -> None:
@@ -32,6 +33,8 @@ def show(here: Here, work_item_id: str) -> None:
     )
     left, right = st.columns([1, 1], gap="large")
     with left:
+        if brief["slides"]:
+            _slides(here, work_item_id)
         show_brief(here, item)
     with right:
         if item["claimed_by_me"]:
@@ -43,6 +46,23 @@ def show(here: Here, work_item_id: str) -> None:
             _signed(here, item)
         else:
             look.note(here.t("worklist.claimed_by", who=item["claimed_by"] or ""))
+
+
+def _slides(here: Here, work_item_id: str) -> None:
+    """The way to the slide viewer, which is a page of the gateway."""
+
+    @st.fragment(run_every=TICKET)
+    def link() -> None:
+        with told(here):
+            page = here.gateway.viewing(work_item_id)["page"].replace("#", f"?lang={here.language}#")
+            st.link_button(
+                here.t("reading.slides"),
+                f"{here.gateway.url}{page}",
+                icon=":material/biotech:",
+                type="primary",
+            )
+
+    link()
 
 
 def _claim(here: Here, work_item_id: str) -> None:

@@ -214,6 +214,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
      "斜纹区域为离开区域前已遮盖的文字(共{n}幅图像)。"),
     ("brief.links", "Show links to the files", "显示文件链接"),
     ("brief.purpose", "Purpose", "目的"),
+    ("reading.slides", "Look at the slides", "查看切片"),
     ("reading.findings", "Findings", "所见"),
     ("reading.conclusion", "Conclusion", "诊断意见"),
     ("reading.recommendation", "Recommendation", "建议"),

@@ -20,6 +20,8 @@ from gateway import (
     reading,
     refusals,
     signin,
+    slide_page,
+    slides,
     store_events,
     upload_page,
 )
@@ -40,7 +42,8 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *store_events.ROUTES,
         *upload_page.ROUTES,
     ),
-    "partner": (*BOTH, *reading.ROUTES),
+    # tiles first: there are most of them, and addresses are looked for in this order
+    "partner": (*slides.ROUTES, *slide_page.ROUTES, *reading.ROUTES, *BOTH),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",
@@ -60,6 +63,8 @@ def create(side: Side, parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     app.state.side = side
+    if side == "partner":
+        app.state.viewings = slides.Viewings(parts)
     app.state.metrics = metrics.Metrics(parts, side)
     refusals.install(app)
     for route in DOORS[side]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
@@ -19,7 +20,8 @@ class Parts:
     """The ports and settings of one gateway. `database` and `s3` are those of its side.
 
     `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
-    `ready_zone` is the bucket by which `/readyz` knows that the store answers.
+    `ready_zone` is the bucket by which `/readyz` knows that the store answers. `viewing_key` signs grants to look at
+    slides: processes that share it read each other's. `slide_memory`: bytes of slides that a process keeps.
     """
 
     database: Database
@@ -34,3 +36,5 @@ class Parts:
     download_lifetime: timedelta = timedelta(minutes=15)
     part_size: int = 16 * MIB
     body_max: int = 32 * MIB
+    viewing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    slide_memory: int = 256 * MIB

@@ -45,6 +45,8 @@ def _doors(title: str, routes: Iterable[Route], sides: tuple[str, ...]) -> str:
 
 def _who(route: Route, sides: tuple[str, ...]) -> str:
     """Roles in words; `own`: cases that one's organisation requested or scanned; `assigned`: routed to it."""
+    if route.granted:
+        return "who holds the grant"
     if route.action is None:
         return {
             "/metrics": "whoever has the metrics token",

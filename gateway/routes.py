@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Route:
-    """`action` None: open to anybody who reaches the port. `media_type`: of what is not JSON."""
+    """`action` None: open to anybody who reaches the port, or if `granted`, to who holds the grant in its path.
+
+    `media_type`: of what is not JSON.
+    """
 
     method: str
     path: str
@@ -19,3 +22,4 @@ class Route:
     status: int = 200
     media_type: str | None = None
     hidden: bool = False
+    granted: bool = False

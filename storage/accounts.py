@@ -88,6 +88,15 @@ def account_of(connection: Connection, token: str) -> str | None:
     return row["account"] if row else None
 
 
+def may_sign_in(connection: Connection, account: str) -> bool:
+    """Whether the account has a token in force: of somebody who has left, all are revoked."""
+    row = connection.execute(
+        "SELECT FROM access_token WHERE account = %s AND revoked_at IS NULL AND expires_at > clock_timestamp()",
+        (account,),
+    ).fetchone()
+    return row is not None
+
+
 def principal_of(connection: Connection, network: Network, token: str) -> Principal:
     """Who a token speaks for in the network in force. Raises `UnknownToken`."""
     account = account_of(connection, token)

@@ -212,6 +212,8 @@ def gateway_app(settings: Settings, side: Side) -> FastAPI:
         metrics_token=settings.metrics_token.get_secret_value(),
         ready_zone=zone,
         reading_lease=timedelta(minutes=settings.reading_lease_minutes),
+        viewing_key=settings.viewing_key.get_secret_value().encode() or secrets.token_bytes(32),
+        slide_memory=settings.slide_memory_mb << 20,
     )
     return app.create(side, made)
 

@@ -72,6 +72,13 @@ class Settings(BaseSettings):
         30, gt=0, description="how long a drop may wait for files that its order names"
     )
     reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
+    viewing_key: SecretStr = Field(
+        SecretStr(""),
+        description="signs grants to look at slides, one for all of the partners' gateways; empty: each makes its own",
+    )
+    slide_memory_mb: int = Field(
+        256, ge=16, description="memory in which a partners' gateway keeps what is looked at of slides"
+    )
     inbox_poll_seconds: float = Field(10, gt=0, description="how often the inbox is listed")
     gateway_url: str = Field(
         "http://127.0.0.1:8080", description="the region's gateway, for commands and the dashboard"

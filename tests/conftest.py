@@ -6,6 +6,7 @@ leaves stopped is started again before the next one (`_given_back`).
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ COMPONENTS = {
     "poppler-utils": Path("/usr/bin/pdftotext"),
     "iproute2": Path("/usr/sbin/ip"),
     "dicom3tools": Path("/usr/bin/dciodvfy"),
+    "OpenSeadragon": Path(sys.prefix) / "share" / "teledx" / "openseadragon.js",
 }
 
 
@@ -209,6 +211,12 @@ def dciodvfy() -> Path:
     """The program of dicom3tools that holds a file against its IOD."""
     require("dicom3tools")
     return COMPONENTS["dicom3tools"]
+
+
+@pytest.fixture(scope="session")
+def viewer_installed() -> None:
+    """OpenSeadragon is where `script/environment` puts it."""
+    require("OpenSeadragon")
 
 
 @pytest.fixture(scope="session")

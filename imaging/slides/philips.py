@@ -140,6 +140,14 @@ def _shown(pictures: tuple[Picture, ...], header: Header) -> tuple[Picture, ...]
     return tuple(shown)
 
 
+def levels_shown(source: Source, tiff: Tiff, pictures: tuple[Picture, ...]) -> tuple[Picture, ...]:
+    """The levels of a slide that was de-identified, with the sizes that viewers show.
+
+    :raises Quarantine: `file-damaged`; `reading-loss` for the scale.
+    """
+    return _shown(pictures, read_header(_xml(source, tiff)))
+
+
 def _xml(source: Source, tiff: Tiff) -> ElementTree.Element:
     """The first page's XML. No document type is read, so that nothing in it can refer to anything else."""
     described = text(source, tiff.directories[0], DESCRIPTION, most=MAX_XML_BYTES)

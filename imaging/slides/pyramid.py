@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from PIL import Image
 from cases.errors import Quarantine
 from imaging.slides.payload import APERIO_RGB, APERIO_YCC, JPEG, MAX_TILE_BYTES
 from imaging.slides.picture import Picture
-from imaging.slides.source import Source
+from imaging.slides.source import Source, SourceStream
 
 # A level larger than this is never decoded here, and no label is as large.
 MAX_COMPARED_PIXELS = 6_000_000
@@ -121,7 +120,7 @@ def _opened(source: Source) -> Iterator[tifffile.TiffFile]:
     """The slide opened by tifffile; what its decoders raise becomes damage."""
     silence_tifffile()
     try:
-        with tifffile.TiffFile(cast(IO[bytes], _Stream(source))) as opened:
+        with tifffile.TiffFile(cast(IO[bytes], SourceStream(source))) as opened:
             yield opened
     except (ValueError, RuntimeError, TypeError, KeyError, IndexError, OSError, ImportError) as error:
         raise Quarantine("file-damaged", "a picture of the slide cannot be decoded") from error
@@ -171,41 +170,3 @@ def _decoded(source: Source, base: Picture, index: int) -> NDArray[np.uint8]:
     with _opened(source) as opened:
         tile, _, _ = _page(opened, base).decode(content, index)
     return _grey(np.asarray(tile).reshape(base.tile_height, -1, base.bytes_per_pixel))
-
-
-class _Stream(io.RawIOBase):
-    """A source as a stream, for libraries that want one."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self._source = source
-        self._at = 0
-        self.name = "slide"
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size}[whence]
-        self._at = max(0, start + offset)
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
-    def readinto(self, target: object) -> int:
-        view = memoryview(target)  # type: ignore[arg-type]
-        length = max(0, min(len(view), self._source.size - self._at))
-        view[:length] = self._source.read(self._at, length)
-        self._at += length
-        return length
-
-    def read(self, size: int | None = -1) -> bytes:
-        left = max(0, self._source.size - self._at)
-        length = left if size is None or size < 0 else min(size, left)
-        content = self._source.read(self._at, length)
-        self._at += length
-        return content

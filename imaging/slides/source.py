@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
@@ -205,3 +206,41 @@ def windows(source: Source, offset: int, length: int, step: int = 4 << 20) -> It
         size = min(step, end - offset)
         yield source.read(offset, size)
         offset += size
+
+
+class SourceStream(io.RawIOBase):
+    """A source as a stream, for libraries that want one."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+        self._at = 0
+        self.name = "slide"
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._source.size}[whence]
+        self._at = max(0, start + offset)
+        return self._at
+
+    def tell(self) -> int:
+        return self._at
+
+    def readinto(self, target: object) -> int:
+        view = memoryview(target)  # type: ignore[arg-type]
+        length = max(0, min(len(view), self._source.size - self._at))
+        view[:length] = self._source.read(self._at, length)
+        self._at += length
+        return length
+
+    def read(self, size: int | None = -1) -> bytes:
+        left = max(0, self._source.size - self._at)
+        length = left if size is None or size < 0 else min(size, left)
+        content = self._source.read(self._at, length)
+        self._at += length
+        return content

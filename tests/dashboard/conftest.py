@@ -23,6 +23,7 @@ from tests.gateway.conftest import (
     region,
     region_app,
     s3,
+    slide_file,
     token,
 )
 from tests.servers.server import until
@@ -36,6 +37,7 @@ __all__ = [
     "region",
     "region_app",
     "s3",
+    "slide_file",
     "token",
 ]
 

@@ -19,6 +19,7 @@ from tests.dashboard.scenes import (
     to_be_read,
     with_report,
 )
+from tests.gateway.slides import slide_case
 from tests.storage.filled import delivered, doubtful, received, set_aside
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -134,6 +135,22 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     assert report is not None
     assert report.status == "final"
     assert (report.body["findings"], report.body["conclusion"]) == ("双肺纹理清晰。", "未见明显异常。")
+
+
+def test_a_reader_goes_from_the_work_item_to_its_slides_without_signing_in_again(
+    region, s3, slide_file, viewer_installed, enter
+):
+    slide_case(region, s3, [slide_file, slide_file])
+    page = enter("lin")
+    page.get_by_role("button", name="Claim").click()
+    with page.context.expect_page() as popup:
+        page.get_by_role("link", name="Look at the slides").click()
+    viewer = popup.value
+    viewer.locator(".openseadragon-canvas canvas").first.wait_for()
+
+    assert viewer.locator("#list .name").count() == 2
+    assert viewer.locator("#sign-in").is_hidden()
+    assert "ticket" not in viewer.url
 
 
 def test_a_report_without_a_conclusion_is_not_signed_and_says_why(region, s3, enter):

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,10 +15,13 @@ from cases.calendar import monday_to_friday
 from gateway.app import create
 from gateway.parts import Parts
 from gateway.serve import server
+from imaging.slides.deid import plan_slide
+from imaging.slides.plan import write
 from storage import accounts
 from storage.database import Database
 from storage.network import NetworkRows
 from storage.s3 import S3, S3Settings
+from teledx.samples.slide import make_slide
 from tests.servers.object_store import ObjectStore
 from tests.servers.postgres import TestDatabase
 from tests.storage.filled import opened, with_network
@@ -105,6 +109,18 @@ def partner_url(partner_app: FastAPI) -> Iterator[str]:
     """The partners' gateway, served as in production."""
     with serving(partner_app) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def slide_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A made slide as it leaves the region."""
+    folder = tmp_path_factory.mktemp("slides")
+    made = make_slide(
+        folder / "made.svs", size=3_000_000, pathology_number="S2026-1", block="A1", stain="HE", patient_name="戴诗琪"
+    )  # fmt: skip
+    target = folder / "slide.svs"
+    write(plan_slide(made), made, target)
+    return target
 
 
 @contextmanager

@@ -21,6 +21,7 @@ OPEN = {
     "/api/order.schema.json",
     "/internal/store-events",
     "/upload",
+    "/slides/{work_item_id}",  # holds nothing of a case
 }
 
 # Bodies with which a request gets beyond its form; what then comes is 404 for an unknown thing.
@@ -64,7 +65,25 @@ def test_every_door_opens_to_the_roles_that_the_table_names_and_to_no_others(
 
 def test_only_doors_that_show_no_case_are_open_to_anybody():
     for routes in DOORS.values():
-        assert {r.path for r in routes if r.action is None} <= OPEN | {"/upload/{name}"}
+        assert {r.path for r in routes if r.action is None and not r.granted} <= OPEN | {
+            "/upload/{name}",
+            "/viewer/{name}",
+        }
+
+
+def test_a_door_that_a_grant_opens_stays_closed_without_one(at_partner):
+    doors = [route for route in DOORS["partner"] if route.granted]
+    assert not [route for route in DOORS["region"] if route.granted]
+    assert len(doors) >= 6
+    for route in doors:
+        told = re.sub(
+            r"{(\w+)}", lambda found: "AAAA" if found[1] in ("grant", "ticket") else "1", route.path
+        )
+        for account in ("", "lin"):
+            answer = at_partner(account).request(
+                route.method, told, json={} if route.method == "POST" else None
+            )
+            assert (answer.status_code, answer.json()["error"]["code"]) == (403, "viewing-over"), route.path
 
 
 @pytest.mark.parametrize("side", ["region", "partner"])
@@ -149,7 +168,7 @@ def test_drops_of_another_clinic_are_unknown(region, at_region):
 def test_a_partner_gets_404_for_another_partners_work_at_every_door(region, at_partner):
     report = signed(region, delivered(region, partner="yinzhou2"))
     wang = at_partner("wang")
-    doors = [route for route in DOORS["partner"] if "{" in route.path]
+    doors = [route for route in DOORS["partner"] if "{" in route.path and route.action]
     answers = {}
     for route in doors:
         path = route.path.format(work_item_id=report.work_item_id, report_id=report.id, number=1)
