@@ -24,6 +24,7 @@ from gateway import (
     upload_page,
 )
 from gateway.boundary import Boundary
+from gateway.dicomweb import doors
 from gateway.parts import Parts, Side
 from gateway.routes import Route
 from gateway.signin import permits
@@ -40,7 +41,7 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *store_events.ROUTES,
         *upload_page.ROUTES,
     ),
-    "partner": (*BOTH, *reading.ROUTES),
+    "partner": (*BOTH, *reading.ROUTES, *doors.ROUTES),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",

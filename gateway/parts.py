@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
+from gateway.dicomweb.viewings import Viewings
 from storage.database import Database
 from storage.network import NetworkRows
 from storage.s3 import MIB, S3
@@ -34,3 +35,4 @@ class Parts:
     download_lifetime: timedelta = timedelta(minutes=15)
     part_size: int = 16 * MIB
     body_max: int = 32 * MIB
+    viewings: Viewings = field(default_factory=Viewings)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases.documents import Deidentified, InstanceFound, Preprocessed, Received, StoredObject
+from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import brief
 from imaging.deid.known import KnownIdentity, from_order
@@ -19,7 +20,7 @@ from imaging.dicom.study import representative
 from storage.transition import Done
 from workers.deidentify_slides import folder, identity_values, slides
 from workers.files import Files
-from workers.native import Treated, treat
+from workers.native import Treated, instance_name, treat
 from workers.parts import Tools, Work
 from workers.pictures import PNG
 
@@ -56,14 +57,16 @@ def deidentify(work: Work, tools: Tools) -> Done:
         key_id=key.key_id,
         total_bytes=sum(f.size for f in files),
     )
-    return Done(document=document, objects=[*files, *previews], note=f"{len(files)} files, key {key.key_id}")
+    note = f"{len(files)} files, key {key.key_id}"
+    return Done(document=document, objects=[*files, *previews], indexed=came_out.indexed, note=note)
 
 
 @dataclass(frozen=True, kw_only=True)
 class _CameOut:
-    """What a batch of instances, or all of them, became: files, and pictures of one instance a series."""
+    """What a batch of instances, or all of them, became: files, what is told of each, and one picture a series."""
 
     files: list[StoredObject]
+    indexed: list[IndexedInstance]
     pictures: list[StoredObject]
 
 
@@ -91,6 +94,7 @@ class _Instances:
                 raise
         return _CameOut(
             files=[f for batch in done for f in batch.files],
+            indexed=[i for batch in done for i in batch.indexed],
             pictures=[p for batch in done for p in batch.pictures],
         )
 
@@ -105,12 +109,13 @@ class _Instances:
             treated = self._tools.child.run_for(BATCH_SECONDS, treat, pairs, self._key, self._known, shown)
             return _CameOut(
                 files=[self._keep_file(t) for t in treated if t.done is not None],
+                indexed=[t.indexed for t in treated if t.indexed is not None],
                 pictures=[self._keep_picture(t) for t in treated if t.picture is not None],
             )
 
     def _keep_file(self, treated: Treated) -> StoredObject:
         assert treated.done is not None, "only what came out is kept"
-        key = f"{self._folder}/dicom/{treated.done.sop_instance_uid}.dcm"
+        key = f"{self._folder}/{instance_name(treated.done.sop_instance_uid)}"
         stored = self._tools.objects.upload("deidentified", key, treated.target, DICOM)
         treated.target.unlink()
         return stored

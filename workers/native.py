@@ -13,12 +13,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.dicom import previews
+from imaging.dicom.index import index
 from imaging.ocr import Engine
 from imaging.slides import deid
 from imaging.slides.plan import Part, digest, lay_out
@@ -30,12 +32,18 @@ from imaging.slides.written import require_no_text_in
 class Treated:
     """One instance that may leave, at `target`; `done` is None if it stays behind by design (a slide's label).
 
-    `picture` is a PNG of what came out, where one was asked for and it has pixels.
+    `picture` is a PNG of what came out, where one was asked for and it has pixels; `indexed` is what is told of it.
     """
 
     target: Path
     done: FileDone | None
+    indexed: IndexedInstance | None = None
     picture: bytes | None = None
+
+
+def instance_name(sop_uid: str) -> str:
+    """Where a treated instance stands below its case's folder, in every zone that it comes to."""
+    return f"dicom/{sop_uid}.dcm"
 
 
 def treat(
@@ -54,7 +62,8 @@ def treat(
             continue
         second_pass.check(source, target, known, key.shift_days)
         picture = previews.preview(target) if source in pictured else None
-        treated.append(Treated(target=target, done=done, picture=picture))
+        indexed = index(target, instance_name(done.sop_instance_uid))
+        treated.append(Treated(target=target, done=done, indexed=indexed, picture=picture))
     return treated
 
 
