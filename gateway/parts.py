@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 from gateway.dicomweb.viewings import Viewings
+from imaging.child import Child
 from storage.database import Database
 from storage.network import NetworkRows
 from storage.s3 import MIB, S3
@@ -20,7 +21,7 @@ class Parts:
     """The ports and settings of one gateway. `database` and `s3` are those of its side.
 
     `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
-    `ready_zone` is the bucket by which `/readyz` knows that the store answers.
+    `ready_zone` is the bucket by which `/readyz` knows that the store answers. `child` decodes pictures.
     """
 
     database: Database
@@ -36,3 +37,4 @@ class Parts:
     part_size: int = 16 * MIB
     body_max: int = 32 * MIB
     viewings: Viewings = field(default_factory=Viewings)
+    child: Child = field(default_factory=lambda: Child(preloaded=("imaging.dicom.rendered",)))

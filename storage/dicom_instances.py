@@ -31,6 +31,7 @@ class Instance:
     transfer_syntax: str
     key: str
     size: int
+    has_pixels: bool
     bulk: Mapping[str, tuple[int, int, int]] | None = None
     pixels: PixelPlaces | None = None
 
@@ -44,7 +45,10 @@ SELECT {{told}} FROM (
 JOIN dicom_instance i ON i.case_id = newest.case_id AND i.sop_uid = newest.sop_uid
 ORDER BY i.number
 """  # noqa: S608 -- our own names
-_PLACE = "i.case_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.key, i.size"
+_PLACE = (
+    "i.case_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.key, i.size,"
+    " i.pixels IS NOT NULL AS has_pixels"
+)
 
 
 def instances(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.dicomweb import retrieve, search
+from gateway.dicomweb import rendered, retrieve, search
 from gateway.dicomweb.found import ROOT
 from gateway.routes import Route
 
@@ -11,7 +11,7 @@ _STUDY = f"{_STUDIES}/{{study}}"
 _SERIES = f"{_STUDY}/series/{{series}}"
 _INSTANCE = f"{_SERIES}/instances/{{instance}}"
 _JSON, _DICOM = "application/dicom+json", 'multipart/related; type="application/dicom"'
-_ANY = "*/*"
+_ANY, _PICTURE = "*/*", "image/jpeg"
 
 # address | deed | action | what it gives
 _ROWS = (
@@ -29,6 +29,12 @@ _ROWS = (
     (f"{_INSTANCE}/metadata", retrieve.instance_metadata, "images.see", _JSON),
     (f"{_INSTANCE}/frames/{{numbers}}", retrieve.frames, "images.see", _ANY),
     (f"{_INSTANCE}/bulkdata/{{path}}", retrieve.bulk, "images.see", _ANY),
+    (f"{_INSTANCE}/rendered", rendered.instance, "images.see", _PICTURE),
+    (f"{_INSTANCE}/frames/{{numbers}}/rendered", rendered.frame, "images.see", _PICTURE),
+    (f"{_STUDY}/thumbnail", rendered.study_thumbnail, "images.see", _PICTURE),
+    (f"{_SERIES}/thumbnail", rendered.series_thumbnail, "images.see", _PICTURE),
+    (f"{_INSTANCE}/thumbnail", rendered.instance_thumbnail, "images.see", _PICTURE),
+    (f"{_INSTANCE}/frames/{{numbers}}/thumbnail", rendered.frame_thumbnail, "images.see", _PICTURE),
 )
 ROUTES = tuple(
     Route("GET", address, deed, action=action, tag="DICOMweb", media_type=gives)

@@ -44,3 +44,12 @@ def address(request: Request, *uids: str) -> str:
 
 def address_of(request: Request, instance: Instance) -> str:
     return address(request, instance.study_uid, instance.series_uid, instance.sop_uid)
+
+
+def representative(asking: Caller, study: str, series: str | None = None) -> Instance:
+    """The instance that stands for a study or series: the middle one of the (first) series that has pixels."""
+    instances = found(asking, study, series)
+    first = next((i.series_uid for i in instances if i.has_pixels), instances[0].series_uid)
+    members = [i for i in instances if i.series_uid == first]
+    middle = members[len(members) // 2]
+    return one(asking, middle.study_uid, middle.series_uid, middle.sop_uid)

@@ -37,7 +37,7 @@ def preview(path: Path, *, side: int = SIDE) -> bytes | None:
         if not opened.has_pixels:
             return None
         picture = _thinned(frames.decode(opened, opened.frames // 2), side)
-        return _png(_shown(picture, opened.dataset), side)
+        return _png(shown(picture, opened.dataset), side)
 
 
 def _thinned(picture: Picture, side: int) -> Picture:
@@ -46,14 +46,20 @@ def _thinned(picture: Picture, side: int) -> Picture:
     return picture[::step, ::step]
 
 
-def _shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+def shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+    """A decoded frame as (rows, columns) or (rows, columns, 3) of 8 bits, as the instance says it is to be shown."""
     if picture.ndim == 3:
         return _eight_bit(picture, int(dataset.get("BitsStored") or 8))
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         coloured = apply_color_lut(picture, dataset)[:, :, :3]
         return _eight_bit(coloured, 8 if coloured.max() < 256 else 16)
-    grey = _windowed(np.asarray(apply_modality_lut(picture, dataset)), dataset)
+    grey = _windowed(modality_values(picture, dataset), dataset)
     return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def modality_values(picture: Picture, dataset: Dataset) -> Picture:
+    """Stored values as those of the modality: Hounsfield units of a CT."""
+    return np.asarray(apply_modality_lut(picture, dataset))
 
 
 def _eight_bit(picture: Picture, bits: int) -> NDArray[np.uint8]:

@@ -19,7 +19,7 @@ from tests.storage.filled import delivered
 
 def sample(name: str) -> Path:
     """One of pydicom's own test files."""
-    return Path(get_testdata_file(name, download=False))
+    return Path(str(get_testdata_file(name, download=False)))
 
 
 def written(folder: Path, source: str | Path, **changes: object) -> Path:

@@ -159,10 +159,9 @@ def test_drops_of_another_clinic_are_unknown(region, at_region):
 
 
 def test_a_partner_gets_404_for_another_partners_work_at_every_door(region, at_partner, s3):
-    path = sample("CT_small.dcm")
-    report = signed(region, at_partner_with(region, s3, [path], partner="yinzhou2"))
-    ct = dcmread(path)
-    names = {"work_item_id": report.work_item_id, "report_id": report.id, "number": 1}
+    ct = dcmread(sample("CT_small.dcm"))
+    report = signed(region, at_partner_with(region, s3, [sample("CT_small.dcm")], partner="yinzhou2"))
+    names: dict[str, object] = {"work_item_id": report.work_item_id, "report_id": report.id, "number": 1}
     names |= {"study": ct.StudyInstanceUID, "series": ct.SeriesInstanceUID, "instance": ct.SOPInstanceUID}
     names |= {"numbers": 1, "path": "7FE00010"}
     wang = at_partner("wang")

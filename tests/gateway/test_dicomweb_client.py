@@ -7,7 +7,6 @@ import pydicom
 import pytest
 import requests
 from dicomweb_client import DICOMwebClient
-from pydicom.data import get_testdata_file
 from pydicom.encaps import generate_frames
 from pydicom.pixels import pixel_array
 
@@ -124,7 +123,7 @@ def test_a_study_a_series_and_bulk_data_come_back_whole(client, region, s3, part
 
 def test_searching_at_every_level(client, region, s3):
     at_partner_with(region, s3, [sample("CT_small.dcm"), sample("MR_small.dcm")])
-    ct = pydicom.dcmread(get_testdata_file("CT_small.dcm"))
+    ct = pydicom.dcmread(sample("CT_small.dcm"))
     assert len(client.search_for_studies()) == 2
     (study,) = client.search_for_studies(
         search_filters={"ModalitiesInStudy": "CT"}, fields=["StudyDescription"]
