@@ -30,10 +30,18 @@ FINDINGS = ReportBody(findings="两肺纹理清晰,未见实变影。", conclusi
 
 
 class _Servers(House):
-    """The embedded house without workers, partner's door and pages."""
+    """The embedded house without workers, pages and what else is not among `kept`."""
+
+    kept: Sequence[str] = SERVERS
 
     def _programs(self) -> list[Program]:
-        return [p for p in super()._programs() if p.name in SERVERS]
+        return [p for p in super()._programs() if p.name in self.kept]
+
+
+class _WithReaders(_Servers):
+    """The partners' door too."""
+
+    kept = (*SERVERS, "gateway-partner")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,12 +169,15 @@ class Deployment:
 
 
 @contextmanager
-def deployed() -> Iterator[Deployment]:
-    """Servers in a folder of their own, gone afterwards; on ports that the kernel chose."""
+def deployed(*, readers: bool = False) -> Iterator[Deployment]:
+    """Servers in a folder of their own, gone afterwards; on ports that the kernel chose.
+
+    `readers`: with the partners' gateway.
+    """
     with tempfile.TemporaryDirectory(prefix="teledx-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL does not run as root and must be able to enter
-        house = _Servers(folder / "house")
+        house = (_WithReaders if readers else _Servers)(folder / "house")
         with house.supervisor:
             house.supervisor.wait_ready(START_SECONDS)
             deployment = Deployment(house, folder)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, workers of each round, slices, repetitions, rounds of tools; pixels a side; bytes of slides."""
+    """Counts of cases, workers of each round, slices, repetitions, rounds of tools; pixels a side; bytes of
+    slides; studies that are searched, and searches of each kind."""
 
     cases: int
     processes: tuple[int, ...]
@@ -22,6 +23,8 @@ class Size:
     stat: int
     flood: int
     busy_slide: int
+    studies: int
+    searches: int
 
 
 FULL = Size(
@@ -38,6 +41,8 @@ FULL = Size(
     stat=40,
     flood=150,
     busy_slide=500_000_000,
+    studies=100_000,
+    searches=200,
 )
 TINY = Size(
     cases=4,
@@ -53,4 +58,6 @@ TINY = Size(
     stat=1,
     flood=2,
     busy_slide=3_000_000,
+    studies=300,
+    searches=3,
 )

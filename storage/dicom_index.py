@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -33,10 +34,15 @@ def keep(connection: Connection, case_id: str, instances: Sequence[IndexedInstan
         connection.execute(f"DELETE FROM {table} WHERE case_id = %s", (case_id,))  # noqa: S608 -- of the table above
     studies = {i.study_uid: i for i in reversed(instances)}
     series = {(i.study_uid, i.series_uid): i for i in reversed(instances)}
+    counts = Counter((i.study_uid, i.series_uid) for i in instances)
     _insert(
         connection, "dicom_study", [_study_row(case_id, i, instances) for i in reversed(studies.values())]
     )
-    _insert(connection, "dicom_series", [_series_row(case_id, i) for i in reversed(series.values())])
+    _insert(
+        connection,
+        "dicom_series",
+        [_series_row(case_id, i, counts[uids]) for uids, i in reversed(series.items())],
+    )
     _insert(connection, "dicom_instance", [_instance_row(case_id, i) for i in instances])
 
 
@@ -91,12 +97,13 @@ def _study_row(case_id: str, of: IndexedInstance, instances: Sequence[IndexedIns
     }
 
 
-def _series_row(case_id: str, of: IndexedInstance) -> dict[str, Any]:
+def _series_row(case_id: str, of: IndexedInstance, instances: int) -> dict[str, Any]:
     row = {column: first_value(of.series, tag) for column, tag in _SERIES.items()}
     return row | {
         "case_id": case_id,
         "study_uid": of.study_uid,
         "series_uid": of.series_uid,
+        "instances": instances,
         "attributes": Jsonb(of.series),
     }
 

@@ -37,13 +37,12 @@ class Instance:
 
 
 _SHOWN = f"""
-SELECT {{told}} FROM (
-    SELECT DISTINCT ON (i.sop_uid) i.case_id, i.number, i.sop_uid FROM dicom_instance i
+SELECT * FROM (
+    SELECT DISTINCT ON (i.sop_uid) i.number, {{told}} FROM dicom_instance i
     WHERE i.study_uid = %(study)s AND (%(series)s::text IS NULL OR i.series_uid = %(series)s)
       AND (%(sop)s::text IS NULL OR i.sop_uid = %(sop)s) AND i.key IS NOT NULL AND {RIGHT.format("i")}
     ORDER BY i.sop_uid, i.number DESC) newest
-JOIN dicom_instance i ON i.case_id = newest.case_id AND i.sop_uid = newest.sop_uid
-ORDER BY i.number
+ORDER BY number
 """  # noqa: S608 -- our own names
 _PLACE = (
     "i.case_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.key, i.size,"
@@ -67,8 +66,8 @@ def metadata(connection: Connection, chosen: Sequence[Instance]) -> Iterator[tup
     """The metadata of these instances (DICOM JSON, deflated by zlib), of at most `METADATA_AT_ONCE`, in their order."""
     rows = connection.execute(
         "SELECT i.case_id, i.sop_uid, i.metadata FROM dicom_instance i"
-        " JOIN unnest(%s::text[], %s::text[]) AS c(case_id, sop_uid) USING (case_id, sop_uid)",
-        ([i.case_id for i in chosen], [i.sop_uid for i in chosen]),
+        " WHERE i.case_id = ANY(%s) AND i.sop_uid = ANY(%s)",
+        (list({i.case_id for i in chosen}), [i.sop_uid for i in chosen]),
     ).fetchall()
     found = {(row["case_id"], row["sop_uid"]): row["metadata"] for row in rows}
     for instance in chosen:
@@ -93,6 +92,7 @@ def spans(connection: Connection, instance: Instance, frames: Sequence[int]) -> 
 def _instance(row: Row) -> Instance:
     places: dict[str, Any] | None = row.pop("pixels", None)
     bulk = row.pop("bulk", None)
+    del row["number"]
     return Instance(
         **row,
         bulk={path: tuple(place) for path, place in bulk.items()} if bulk is not None else None,

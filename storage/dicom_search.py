@@ -58,36 +58,52 @@ _KEYS: tuple[tuple[str, Level, str, Any], ...] = (
 )
 KEYS = {tag: Key(level=level, column=column, kind=kind) for tag, level, column, kind in _KEYS}
 
-# The work item that gives the right: one that was neither declined, withdrawn nor put back without a successor.
-RIGHT = "EXISTS (SELECT FROM work_item w WHERE w.case_id = {0}.case_id AND w.state <> 'CANCELED')"
+# The work item that gives the right: one that was neither declined, withdrawn nor put back without a successor. As a
+# value and not as EXISTS, which would be joined with everybody's work items before the page is cut.
+RIGHT = "(SELECT true FROM work_item w WHERE w.case_id = {0}.case_id AND w.state <> 'CANCELED' LIMIT 1)"
 
-_STUDY_JOIN = "JOIN dicom_study s ON s.case_id = {0}.case_id AND s.study_uid = {0}.study_uid"
+_ALIAS: dict[Level, str] = {"study": "s", "series": "r", "instance": "i"}
 _SERIES_JOIN = (
     "JOIN dicom_series r ON r.case_id = i.case_id AND r.study_uid = i.study_uid"
     " AND r.series_uid = i.series_uid"
 )
-_FROM: dict[Level, str] = {
-    "study": "dicom_study s",
-    "series": f"dicom_series r {_STUDY_JOIN.format('r')}",
-    "instance": f"dicom_instance i {_SERIES_JOIN} {_STUDY_JOIN.format('i')}",
+_STUDY_JOIN = "JOIN dicom_study s ON s.case_id = {0}.case_id AND s.study_uid = {0}.study_uid"
+# level searched -> level above -> how its row is reached
+_ABOVE: dict[Level, dict[Level, str]] = {
+    "study": {},
+    "series": {"study": _STUDY_JOIN.format("r")},
+    "instance": {"series": _SERIES_JOIN, "study": _STUDY_JOIN.format("i")},
 }
-_ALIAS: dict[Level, str] = {"study": "s", "series": "r", "instance": "i"}
+# What a row is, whatever case it came with.
 _SAME: dict[Level, tuple[str, ...]] = {
     "study": ("study_uid",),
     "series": ("study_uid", "series_uid"),
     "instance": ("study_uid", "sop_uid"),
 }
+# Attributes of the levels above as values, not by a join: they are fetched for the page alone.
+_STUDY_OF = (
+    "(SELECT s.attributes FROM dicom_study s WHERE s.case_id = {0}.case_id AND s.study_uid = {0}.study_uid)"
+    " AS study"
+)
+_SERIES_OF = (
+    "(SELECT r.attributes FROM dicom_series r WHERE r.case_id = i.case_id AND r.study_uid = i.study_uid"
+    " AND r.series_uid = i.series_uid) AS series"
+)
 _TOLD: dict[Level, str] = {
     "study": "s.case_id, s.study_uid, s.attributes AS study",
-    "series": "r.case_id, r.study_uid, r.series_uid, s.attributes AS study, r.attributes AS series",
+    "series": f"r.case_id, r.study_uid, r.series_uid, r.attributes AS series, {_STUDY_OF.format('r')}",
     "instance": "i.case_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax,"
-    " s.attributes AS study, r.attributes AS series, i.attributes AS instance",
+    f" i.attributes AS instance, {_SERIES_OF}, {_STUDY_OF.format('i')}",
 }
-_COUNTED = f"""
-SELECT i.study_uid, i.series_uid, count(DISTINCT i.sop_uid) AS instances, min(r.modality) AS modality
-FROM dicom_instance i {_SERIES_JOIN} WHERE i.study_uid = ANY(%s) AND {RIGHT.format("i")}
-GROUP BY i.study_uid, i.series_uid
+_SERIES_OF_STUDIES = f"""
+SELECT r.study_uid, r.series_uid, min(r.modality) AS modality, sum(r.instances) AS instances,
+    array_agg(r.case_id) AS cases
+FROM dicom_series r WHERE r.study_uid = ANY(%s) AND {RIGHT.format("r")} GROUP BY r.study_uid, r.series_uid
 """  # noqa: S608 -- our own names
+_IN_SEVERAL_CASES = """
+SELECT count(DISTINCT i.sop_uid) AS instances FROM dicom_instance i
+WHERE i.study_uid = %s AND i.series_uid = %s AND i.case_id = ANY(%s)
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +134,20 @@ def search(connection: Connection, wanted: Wanted) -> list[Row]:
 
 def _statement(wanted: Wanted) -> tuple[str, list[Any]]:
     level, alias = wanted.level, _ALIAS[wanted.level]
+    conditions, values = _conditions(wanted)
+    asked = {KEYS[tag].level for tag, _ in wanted.values}
+    reached = " ".join(join for above, join in _ABOVE[level].items() if above in asked)
+    told = _TOLD[level] + (", i.metadata" if wanted.whole and level == "instance" else "")
+    order = "" if wanted.study is not None else "DESC"
+    statement = (
+        f"SELECT {told} FROM dicom_{level} {alias} {reached} WHERE {' AND '.join(conditions)}"  # noqa: S608 -- our own names
+        f" ORDER BY {alias}.number {order} LIMIT %s OFFSET %s"
+    )
+    return statement, [*values, wanted.limit + 1, wanted.offset]
+
+
+def _conditions(wanted: Wanted) -> tuple[list[str], list[Any]]:
+    alias = _ALIAS[wanted.level]
     conditions, values = [RIGHT.format(alias)], []
     for uid, column in ((wanted.study, "study_uid"), (wanted.series, "series_uid")):
         if uid is not None:
@@ -127,22 +157,20 @@ def _statement(wanted: Wanted) -> tuple[str, list[Any]]:
         condition, given = _condition(KEYS[tag], value, fuzzy=wanted.fuzzy)
         conditions.append(condition)
         values += given
-    same = " AND ".join(f"n.{column} = {alias}.{column}" for column in _SAME[level])
-    conditions.append(
-        f"NOT EXISTS (SELECT FROM dicom_{level} n WHERE {same} AND n.number > {alias}.number"
-        f" AND {RIGHT.format('n')})"
-    )
-    told = _TOLD[level] + (", i.metadata" if wanted.whole and level == "instance" else "")
-    order = f"{alias}.number" if wanted.study is not None else f"{alias}.number DESC"
-    where = " AND ".join(conditions)
-    statement = f"SELECT {told} FROM {_FROM[level]} WHERE {where} ORDER BY {order} LIMIT %s OFFSET %s"  # noqa: S608
-    return statement, [*values, wanted.limit + 1, wanted.offset]
+    same = " AND ".join(f"n.{column} = {alias}.{column}" for column in _SAME[wanted.level])
+    newest = f"SELECT max(n.number) FROM dicom_{wanted.level} n WHERE {same} AND {RIGHT.format('n')}"  # noqa: S608
+    return [*conditions, f"{alias}.number = ({newest})"], values
 
 
 def counted(connection: Connection, studies: Sequence[str]) -> list[Row]:
     """The series of these studies that the asking organisation may see: `study_uid`, `series_uid`, `instances`,
-    `modality`."""
-    return connection.execute(_COUNTED.encode(), (list(studies),)).fetchall()
+    `modality`. An instance that came with several cases is counted once."""
+    rows = connection.execute(_SERIES_OF_STUDIES.encode(), (list(studies),)).fetchall()
+    for row in rows:
+        if len(row["cases"]) > 1:
+            told = (row["study_uid"], row["series_uid"], row["cases"])
+            row |= connection.execute(_IN_SEVERAL_CASES.encode(), told).fetchone() or {}
+    return rows
 
 
 def _condition(key: Key, value: str, *, fuzzy: bool) -> tuple[str, list[Any]]:

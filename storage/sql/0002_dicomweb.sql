@@ -24,7 +24,7 @@ CREATE TABLE dicom_study (
     PRIMARY KEY (case_id, study_uid)
 );
 CREATE INDEX dicom_study_newest ON dicom_study (partner, number DESC);
-CREATE INDEX dicom_study_by_uid ON dicom_study (study_uid);
+CREATE INDEX dicom_study_by_uid ON dicom_study (study_uid, partner);
 CREATE INDEX dicom_study_by_date ON dicom_study (partner, study_date);
 CREATE INDEX dicom_study_by_patient ON dicom_study (partner, patient_id);
 CREATE INDEX dicom_study_by_name ON dicom_study (partner, patient_name);
@@ -42,11 +42,12 @@ CREATE TABLE dicom_series (
     body_part         text COLLATE "C" NOT NULL DEFAULT '',
     performed_date    text COLLATE "C" NOT NULL DEFAULT '',
     performed_time    text COLLATE "C" NOT NULL DEFAULT '',
+    instances         integer NOT NULL,          -- that came with this case
     attributes        jsonb NOT NULL,
     PRIMARY KEY (case_id, study_uid, series_uid)
 );
-CREATE INDEX dicom_series_of_study ON dicom_series (study_uid, series_uid);
-CREATE INDEX dicom_series_by_uid ON dicom_series (series_uid);
+CREATE INDEX dicom_series_of_study ON dicom_series (study_uid, series_uid, partner);
+CREATE INDEX dicom_series_by_uid ON dicom_series (series_uid, partner);
 CREATE INDEX dicom_series_newest ON dicom_series (partner, number DESC);
 
 CREATE TABLE dicom_instance (
@@ -71,8 +72,8 @@ CREATE TABLE dicom_instance (
 );
 -- Deflated already, and a frame's span is cut out of the middle: neither is compressed by the database.
 ALTER TABLE dicom_instance ALTER COLUMN metadata SET STORAGE EXTERNAL, ALTER COLUMN spans SET STORAGE EXTERNAL;
-CREATE INDEX dicom_instance_of_study ON dicom_instance (study_uid, series_uid, sop_uid);
-CREATE INDEX dicom_instance_by_uid ON dicom_instance (sop_uid);
+CREATE INDEX dicom_instance_of_study ON dicom_instance (study_uid, series_uid, sop_uid, partner);
+CREATE INDEX dicom_instance_by_uid ON dicom_instance (sop_uid, partner);
 CREATE INDEX dicom_instance_newest ON dicom_instance (partner, number DESC);
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON dicom_study, dicom_series, dicom_instance TO teledx_region;
