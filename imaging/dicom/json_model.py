@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR as choice_of_vr
 
-from imaging.deid.elements import DataSet, Element, Encoding
+from imaging.deid.elements import DataSet, Element, Encoding, dictionary_vr
 from imaging.dicom import charsets
 
 CHARSET, PIXEL_REPRESENTATION = 0x00080005, 0x00280103
@@ -29,6 +29,7 @@ _NUMBERS = {
 _WORDS = {"OB": 1, "UN": 1, "OW": 2, "OF": 4, "OL": 4, "OD": 8, "OV": 8}
 _IN_ONE_PIECE = frozenset(("LT", "ST", "UT", "UR"))
 _IN_CHARSET = frozenset(("LO", "LT", "PN", "SH", "ST", "UC", "UT"))
+_IN_UN = Encoding(explicit=False)  # PS3.5 6.2.2: little-endian, whatever is around it
 _PERSON_GROUPS = ("Alphabetic", "Ideographic", "Phonetic")
 _DECIMAL = re.compile(r"[+\-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+\-]?\d+)?")
 _INTEGER = re.compile(r"[+\-]?\d+")
@@ -79,15 +80,21 @@ class Model:
             ]
             return {"vr": "SQ", "Value": items} if items else {"vr": "SQ"}
         vr = self._vr(element, encoding)
+        if element.vr == "UN":
+            encoding = _IN_UN
         if vr in _WORDS:
             return self._binary(element, vr, encoding, path)
         values = _values(vr, bytes(element.value), encoding, declared)
         return {"vr": vr, "Value": values} if values else {"vr": vr}
 
     def _vr(self, element: Element, encoding: Encoding) -> str:
-        """The VR; where the dictionary leaves a choice of signs, the pixels' own decides (PS3.5 A.1)."""
+        """The VR; where the dictionary leaves a choice of signs, the pixels' own decides (PS3.5 A.1). What came as
+        UN and is in the dictionary is what that says (PS3.5 6.2.2)."""
+        if element.vr == "UN" and not element.private:
+            known = dictionary_vr(element.tag)
+            return "UN" if known == "SQ" else known
         if not encoding.explicit and element.vr == "US" and self.signed:
-            return "SS" if dictionary_VR(element.tag) == "US or SS" else "US"
+            return "SS" if choice_of_vr(element.tag) == "US or SS" else "US"
         return element.vr
 
     def _binary(self, element: Element, vr: str, encoding: Encoding, path: str) -> dict[str, Any]:
