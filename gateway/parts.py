@@ -16,6 +16,11 @@ from storage.s3 import MIB, S3
 Side = Literal["region", "partner"]
 
 
+def _pictures() -> Child:
+    """Who draws pictures; started when the first one is asked for. `memory` is address space, libraries included."""
+    return Child(workers=2, memory=2 << 30, preloaded=("imaging.dicom.rendered",))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """The ports and settings of one gateway. `database` and `s3` are those of its side.
@@ -37,4 +42,4 @@ class Parts:
     part_size: int = 16 * MIB
     body_max: int = 32 * MIB
     viewings: Viewings = field(default_factory=Viewings)
-    child: Child = field(default_factory=lambda: Child(preloaded=("imaging.dicom.rendered",)))
+    child: Child = field(default_factory=_pictures)

@@ -39,11 +39,10 @@ class Instance:
 _SHOWN = f"""
 SELECT * FROM (
     SELECT DISTINCT ON (i.sop_uid) i.number, {{told}} FROM dicom_instance i
-    WHERE i.study_uid = %(study)s AND (%(series)s::text IS NULL OR i.series_uid = %(series)s)
-      AND (%(sop)s::text IS NULL OR i.sop_uid = %(sop)s) AND i.key IS NOT NULL AND {RIGHT.format("i")}
-    ORDER BY i.sop_uid, i.number DESC) newest
+    WHERE {{named}} AND i.key IS NOT NULL AND {RIGHT.format("i")} ORDER BY i.sop_uid, i.number DESC) newest
 ORDER BY number
 """  # noqa: S608 -- our own names
+_NAMED = ("i.study_uid = %s", "i.series_uid = %s", "i.sop_uid = %s")
 _PLACE = (
     "i.case_id, i.study_uid, i.series_uid, i.sop_uid, i.sop_class, i.transfer_syntax, i.key, i.size,"
     " i.pixels IS NOT NULL AS has_pixels"
@@ -53,10 +52,14 @@ _PLACE = (
 def instances(
     connection: Connection, study: str, series: str | None = None, sop: str | None = None
 ) -> list[Instance]:
-    """The instances of a study, series, or the one instance, in their order. Raises `UnknownInstance`."""
-    values = {"study": study, "series": series, "sop": sop}
+    """The instances of a study, of a series in it, or the one instance of that, in their order.
+
+    Raises `UnknownInstance`.
+    """
+    uids = [uid for uid in (study, series, sop) if uid is not None]
     told = _PLACE if sop is None else f"{_PLACE}, i.bulk, i.pixels"
-    rows = connection.execute(_SHOWN.format(told=told).encode(), values).fetchall()
+    named = " AND ".join(_NAMED[: len(uids)])
+    rows = connection.execute(_SHOWN.format(told=told, named=named).encode(), uids).fetchall()
     if not rows:
         raise UnknownInstance("no such study, series or instance")
     return [_instance(row) for row in rows]

@@ -23,10 +23,10 @@ from storage.dicom_instances import Instance
 PICTURES = tuple(Form(media_type=media_type) for media_type in FORMATS)
 _THUMBNAIL = Viewport(width=256, height=256)
 _SECONDS = 60.0
-_FRAME_MOST = 256 << 20
+_FRAME_MOST = 64 << 20
 _KNOWN = ("accept", "quality", "viewport", "window")
-# What stands before the pixel data is read whole: functional groups of 100,000 frames take this much.
-_BEGIN_MOST = 128 << 20
+# What stands before the pixel data is read whole: functional groups of 20,000 frames take this much.
+_BEGIN_MOST = 32 << 20
 _NUMBER = re.compile(r"[+\-]?(?:\d{1,9}(?:\.\d{0,6})?|\.\d{1,6})")
 
 

@@ -36,11 +36,11 @@ def preview(path: Path, *, side: int = SIDE) -> bytes | None:
         opened = frames.open_instance(path)
         if not opened.has_pixels:
             return None
-        picture = _thinned(frames.decode(opened, opened.frames // 2), side)
+        picture = thinned(frames.decode(opened, opened.frames // 2), side)
         return _png(shown(picture, opened.dataset), side)
 
 
-def _thinned(picture: Picture, side: int) -> Picture:
+def thinned(picture: Picture, side: int) -> Picture:
     """Every n-th pixel, so that no step after this one is dear; at least twice the side remains."""
     step = max(1, max(picture.shape[:2]) // (2 * side))
     return picture[::step, ::step]

@@ -39,6 +39,8 @@ def render(begin: bytes, frame: bytes, number: int, look: Look) -> bytes:
         dcmwrite(path, _of_one(begin, frame, number), enforce_file_format=True)
         opened = frames.open_instance(path)
         picture = frames.decode(opened, 0)
+        if look.viewport and not any(look.viewport.part):
+            picture = previews.thinned(picture, max(look.viewport.width, look.viewport.height))
         image = Image.fromarray(np.ascontiguousarray(_windowed(picture, opened.dataset, look.window)))
         return _written(_fitted(image, look.viewport) if look.viewport else image, look)
 
