@@ -7,6 +7,7 @@ import pydicom
 import pytest
 
 from cases.errors import TeledxError
+from gateway.dicomweb.viewings import Viewings
 from storage import readings
 from storage.s3 import S3
 from tests.gateway.instances import address, at_partner_with, sample, written
@@ -125,6 +126,15 @@ def test_a_frame_is_cut_by_one_range_of_its_own_length(samples, lin, partner_app
     assert length == len(answer.content) + 8, "the frame with its item's head, out of 6 MB"
 
 
+def test_nothing_is_ever_read_whole_into_memory(samples, lin, monkeypatch):
+    def refused(self, *args, **kwargs):
+        raise AssertionError("an object was read whole")
+
+    monkeypatch.setattr(S3, "get", refused)
+    for step in ("", "/metadata", "/frames/2,7", "/bulkdata/7FE00010", "/frames/2/rendered", "/thumbnail"):
+        assert lin.get(f"{at(RLE)}{step}").status_code == 200, step
+
+
 def test_metadata_holds_everything_but_large_values_which_it_names(samples, lin):
     answer = lin.get(f"{at(CT, 'study')}/metadata")
     assert answer.headers["content-type"] == "application/dicom+json"
@@ -219,6 +229,16 @@ def test_a_viewing_leaves_one_row_however_many_frames_are_looked_at(region, samp
     assert [(r["account"], r["note"]) for r in rows] == [
         (account, f"DICOMweb {study}") for account, study in zip(("lin", "lin", "he"), studies, strict=True)
     ]
+
+
+def test_a_look_after_a_pause_is_another_viewing():
+    look = ("lin", "K7QX-3M9D", "1.2.3")
+    at_once, patient = Viewings(pause=0), Viewings(pause=3600)
+    for viewings, expected in ((at_once, [look]), (patient, [])):
+        assert viewings.new([look]) == [look]
+        viewings.seen([look])
+        assert viewings.new([look]) == expected
+    assert patient.new([("he", *look[1:])])
 
 
 def test_text_in_any_character_set_is_told_in_unicode(region, s3, lin, tmp_path):
