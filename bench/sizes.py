@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """Counts of cases, workers a round, slices, repetitions, rounds of tools, tiles; pixels a side; bytes of slides."""
+    """Counts of cases, workers a round, slices, repetitions, rounds of tools, tiles; pixels a side; bytes of slides;
+    studies that are searched, and searches of each kind."""
 
     cases: int
     processes: tuple[int, ...]
@@ -23,6 +24,8 @@ class Size:
     flood: int
     busy_slide: int
     tiles: int
+    studies: int
+    searches: int
 
 
 FULL = Size(
@@ -40,6 +43,8 @@ FULL = Size(
     flood=150,
     busy_slide=500_000_000,
     tiles=4000,
+    studies=100_000,
+    searches=200,
 )
 TINY = Size(
     cases=4,
@@ -56,4 +61,6 @@ TINY = Size(
     flood=2,
     busy_slide=3_000_000,
     tiles=160,
+    studies=300,
+    searches=3,
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from bench import cases, deid, one_case, slides, stat, tiles, where
+from bench import cases, deid, one_case, qido, slides, stat, tiles, where
 from bench.sizes import Size
 
 
@@ -45,6 +45,9 @@ BENCHMARKS: Mapping[str, Benchmark] = {
             name="stat",
             what="a stat case on a flooded system; a third clinic beside two that flood",
             run=stat.run,
+        ),
+        Benchmark(
+            name="qido", what="searches over 100,000 studies of one partner, by what is asked", run=qido.run
         ),
         Benchmark(
             name="deid",

@@ -40,6 +40,7 @@ _ROWS: tuple[tuple[str, str, SideOfAccess, bool, str, str, str, str], ...] = (
     ("case.see-route", "see a routing decision with its reasons", "region", False, "own", "-", "any", "any"),
     ("case.answer", "answer a question, confirm a slide's label", "region", True, "own", "-", "-", "-"),
     ("case.cancel", "withdraw a case", "region", False, "own", "-", "-", "-"),
+    ("images.search", "search the de-identified images", "partner", False, "-", "assigned", "-", "-"),
     ("images.see", "see the de-identified images", "both", False, "own", "assigned", "-", "-"),
     # --- reading
     ("worklist.see", "see what waits for a reader", "both", False, "-", "assigned", "any", "any"),

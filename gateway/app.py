@@ -26,6 +26,7 @@ from gateway import (
     upload_page,
 )
 from gateway.boundary import Boundary
+from gateway.dicomweb import doors
 from gateway.parts import Parts, Side
 from gateway.routes import Route
 from gateway.signin import permits
@@ -43,7 +44,7 @@ DOORS: dict[Side, tuple[Route, ...]] = {
         *upload_page.ROUTES,
     ),
     # tiles first: there are most of them, and addresses are looked for in this order
-    "partner": (*slides.ROUTES, *slide_page.ROUTES, *reading.ROUTES, *BOTH),
+    "partner": (*slides.ROUTES, *slide_page.ROUTES, *reading.ROUTES, *doors.ROUTES, *BOTH),
 }
 _TITLES: dict[Side, str] = {
     "region": "teledx, the region's gateway",

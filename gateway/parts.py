@@ -8,11 +8,18 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Literal
 
+from gateway.dicomweb.viewings import Viewings
+from imaging.child import Child
 from storage.database import Database
 from storage.network import NetworkRows
 from storage.s3 import MIB, S3
 
 Side = Literal["region", "partner"]
+
+
+def _pictures() -> Child:
+    """Who draws pictures; started when the first one is asked for. `memory` is address space, libraries included."""
+    return Child(workers=2, memory=2 << 30, preloaded=("imaging.dicom.rendered",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +28,8 @@ class Parts:
 
     `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
     `ready_zone` is the bucket by which `/readyz` knows that the store answers. `viewing_key` signs grants to look at
-    slides: processes that share it read each other's. `slide_memory`: bytes of slides that a process keeps.
+    slides: processes that share it read each other's. `slide_memory`: bytes of slides that a process keeps. `child`
+    decodes pictures.
     """
 
     database: Database
@@ -38,3 +46,5 @@ class Parts:
     body_max: int = 32 * MIB
     viewing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     slide_memory: int = 256 * MIB
+    viewings: Viewings = field(default_factory=Viewings)
+    child: Child = field(default_factory=_pictures)

@@ -19,6 +19,7 @@ from gateway.chinese import all_zh, zh
 from storage.accounts import UnknownToken
 from storage.cases import UnknownCase
 from storage.database import NotStorable
+from storage.dicom_instances import UnknownInstance
 from storage.readings import HeldByAnother, UnknownWorkItem
 from storage.s3 import Absent
 from storage.signing import UnknownReport
@@ -52,6 +53,7 @@ _ROWS: tuple[tuple[type[Exception], int, str, str, str], ...] = (
     (UnknownCase, 404, "not-found", "There is no such case or drop.", "Check its number."),
     (UnknownWorkItem, 404, "not-found", "There is no such work item.", "Look at the worklist again."),
     (UnknownReport, 404, "not-found", "There is no such report.", "Check its number."),
+    (UnknownInstance, 404, "not-found", "There is no such instance or frame.", "Search for what there is."),
     (Absent, 404, "not-found", "The file is not there.", "Look again; it may have been replaced or cleared away."),
     (HeldByAnother, 409, "held-by-another", "Another reader holds this work item.", "Choose another one."),
     (NotAllowed, 409, "not-possible", "", "Look at its state again; it may have moved on."),

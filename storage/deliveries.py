@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from storage import dicom_index
 from storage.database import Connection
 
 
@@ -36,4 +37,5 @@ def forget(connection: Connection, delivery: Delivery, bucket: str) -> None:
     connection.execute(
         "DELETE FROM partner_object WHERE case_id = %s AND partner = %s", (delivery.case_id, delivery.partner)
     )
+    dicom_index.withdrawn(connection, delivery.case_id, delivery.partner)
     connection.execute("DELETE FROM object WHERE zone = %s AND case_id = %s", (bucket, delivery.case_id))

@@ -13,9 +13,10 @@ from psycopg.types.json import Jsonb
 
 from cases.documents import Deidentified, Delivered, Document, Preprocessed, Returned, Routed, StoredObject
 from cases.errors import SetAside
+from cases.indexed import IndexedInstance
 from cases.reasons import REASONS
 from cases.stages import STAGES
-from storage import cases, objects, runs
+from storage import cases, dicom_index, objects, runs
 from storage.cases import Case
 from storage.database import Connection, Database
 from storage.runs import Run
@@ -29,11 +30,13 @@ class LostOwnership(Exception):
 class Done:
     """What a stage found: its document, and every object that it wrote (which the case owns from now on).
 
-    With `aside` the findings are kept, but the case is set aside for that reason in place of going on.
+    With `aside` the findings are kept, but the case is set aside for that reason in place of going on. `indexed`: all
+    that is told of the case's instances from now on; None from stages that make none.
     """
 
     document: Document
     objects: Sequence[StoredObject] = ()
+    indexed: Sequence[IndexedInstance] | None = None
     note: str = ""
     aside: SetAside | None = None
 
@@ -45,6 +48,8 @@ def commit(database: Database, run: Run, done: Done) -> Case:
     with database.transaction() as connection:
         objects.claim(connection, run.case_id, done.objects)
         cases.keep_document(connection, run.case_id, run.stage, run.case_version, done.document)
+        if done.indexed is not None:
+            dicom_index.keep(connection, run.case_id, done.indexed)
         if done.aside:
             aside = set_aside(connection, run, done.aside.event, done.aside.code, done.aside.detail)
             if aside is None:
@@ -173,6 +178,7 @@ def _after_deliver(connection: Connection, run: Run, document: Document) -> dict
             " VALUES (%s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
             rows,
         )
+    dicom_index.delivered(connection, run.case_id, document.partner, [o.key for o in document.objects])
     connection.execute(
         "INSERT INTO work_item (case_id, partner, purpose, state, subspecialty)"
         " VALUES (%s, %s, 'primary', 'SCHEDULED', %s)",

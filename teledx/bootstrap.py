@@ -193,9 +193,10 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
 
 
 def gateway_app(settings: Settings, side: Side) -> FastAPI:
-    """The gateway of one side with its parts opened; whoever runs it closes `app.state.parts.database` after it.
+    """The gateway of one side with its parts opened.
 
-    A worker has no use for FastAPI, so it is imported here.
+    Whoever runs it closes `app.state.parts.child` and `app.state.parts.database` after it. A worker has no use for
+    FastAPI, so it is imported here.
     """
     from gateway import app, parts
 

@@ -23,6 +23,7 @@ from cases.documents import (
     StoredObject,
 )
 from cases.errors import Quarantine
+from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import brief
 from imaging.deid.doubts import PixelsDoubtful
@@ -33,7 +34,7 @@ from storage.transition import Done
 from workers.deidentify_slides import folder, identity_values, slides
 from workers.facts import DeidentifyFacts
 from workers.files import Files
-from workers.native import Treated, treat
+from workers.native import Treated, instance_name, treat
 from workers.parts import Tools, Work
 from workers.pictures import PNG, keep
 
@@ -78,7 +79,8 @@ def deidentify(work: Work, tools: Tools) -> Done:
         key_id=key.key_id,
         total_bytes=sum(f.size for f in files),
     )
-    return Done(document=document, objects=[*files, *previews], note=f"{len(files)} files, key {key.key_id}")
+    note = f"{len(files)} files, key {key.key_id}"
+    return Done(document=document, objects=[*files, *previews], indexed=came_out.indexed, note=note)
 
 
 def _to_look_at(work: Work, tools: Tools, came_out: _CameOut) -> Done:
@@ -103,10 +105,11 @@ def _to_look_at(work: Work, tools: Tools, came_out: _CameOut) -> Done:
 
 @dataclass(frozen=True, kw_only=True)
 class _CameOut:
-    """What a batch of instances, or all of them, became: files, pictures of one instance a series, what was blanked
-    in them; and what is doubtful."""
+    """What a batch of instances, or all of them, became: files, what is told of each, pictures of one instance a
+    series, what was blanked in them; and what is doubtful."""
 
     files: list[StoredObject]
+    indexed: list[IndexedInstance]
     pictures: list[StoredObject]
     blanked: list[BlankedInstance]
     doubts: list[PixelsDoubtful]
@@ -139,6 +142,7 @@ class _Instances:
                 raise
         return _CameOut(
             files=[f for batch in done for f in batch.files],
+            indexed=[i for batch in done for i in batch.indexed],
             pictures=[p for batch in done for p in batch.pictures],
             blanked=[b for batch in done for b in batch.blanked],
             doubts=[d for batch in done for d in batch.doubts],
@@ -158,6 +162,7 @@ class _Instances:
             )
             return _CameOut(
                 files=[self._keep_file(t) for t in treated if t.done is not None],
+                indexed=[t.indexed for t in treated if t.indexed is not None],
                 pictures=[self._keep_picture(t) for t in treated if t.picture is not None],
                 blanked=[
                     BlankedInstance(sop_instance_uid=t.done.sop_instance_uid, areas=t.done.blanked)
@@ -169,7 +174,7 @@ class _Instances:
 
     def _keep_file(self, treated: Treated) -> StoredObject:
         assert treated.done is not None, "only what came out is kept"
-        key = f"{self._folder}/dicom/{treated.done.sop_instance_uid}.dcm"
+        key = f"{self._folder}/{instance_name(treated.done.sop_instance_uid)}"
         stored = self._tools.objects.upload("deidentified", key, treated.target, DICOM)
         treated.target.unlink()
         return stored

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
@@ -21,6 +22,7 @@ from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
 from imaging.deid.pixels import Decisions
 from imaging.dicom import previews
+from imaging.dicom.index import index
 from imaging.ocr import Engine
 from imaging.slides import deid
 from imaging.slides.plan import LaidFile, lay_out
@@ -32,14 +34,20 @@ from imaging.slides.written import require_no_text_in
 class Treated:
     """One instance that may leave, at `target`; `done` is None if it stays behind by design (a slide's label).
 
-    `picture` is a PNG of what came out, where one was asked for and it has pixels. With `doubt` there is nothing at
-    `target`: a person must look at the picture first.
+    `picture` is a PNG of what came out, where one was asked for and it has pixels; `indexed` is what is told of it.
+    With `doubt` there is nothing at `target`: a person must look at the picture first.
     """
 
     target: Path
     done: FileDone | None
+    indexed: IndexedInstance | None = None
     picture: bytes | None = None
     doubt: PixelsDoubtful | None = None
+
+
+def instance_name(sop_uid: str) -> str:
+    """Where a treated instance stands below its case's folder, in every zone that it comes to."""
+    return f"dicom/{sop_uid}.dcm"
 
 
 def treat(
@@ -65,7 +73,8 @@ def treat(
             continue
         second_pass.check(source, target, known, key.shift_days, engine=_engine(), blanked=done.blanked)
         picture = previews.preview(target, hatched=done.blanked) if source in pictured else None
-        treated.append(Treated(target=target, done=done, picture=picture))
+        indexed = index(target, instance_name(done.sop_instance_uid))
+        treated.append(Treated(target=target, done=done, indexed=indexed, picture=picture))
     return treated
 
 

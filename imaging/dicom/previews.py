@@ -42,26 +42,32 @@ def preview(path: Path, *, side: int = SIDE, hatched: Sequence[Area] = ()) -> by
             return None
         middle = opened.frames // 2
         whole = frames.decode(opened, middle)
-        shown = np.array(_shown(_thinned(whole, side), opened.dataset))
+        picture = np.array(shown(thinned(whole, side), opened.dataset))
         for area in (a for a in hatched if a.first <= middle <= a.last):
-            _hatch(shown, area, whole.shape[0] / shown.shape[0])
-        return _png(shown, side)
+            _hatch(picture, area, whole.shape[0] / picture.shape[0])
+        return _png(picture, side)
 
 
-def _thinned(picture: Picture, side: int) -> Picture:
+def thinned(picture: Picture, side: int) -> Picture:
     """Every n-th pixel, so that no step after this one is dear; at least twice the side remains."""
     step = max(1, max(picture.shape[:2]) // (2 * side))
     return picture[::step, ::step]
 
 
-def _shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+def shown(picture: Picture, dataset: Dataset) -> NDArray[np.uint8]:
+    """A decoded frame as (rows, columns) or (rows, columns, 3) of 8 bits, as the instance says it is to be shown."""
     if picture.ndim == 3:
         return _eight_bit(picture, int(dataset.get("BitsStored") or 8))
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         coloured = apply_color_lut(picture, dataset)[:, :, :3]
         return _eight_bit(coloured, 8 if coloured.max() < 256 else 16)
-    grey = _windowed(np.asarray(apply_modality_lut(picture, dataset)), dataset)
+    grey = _windowed(modality_values(picture, dataset), dataset)
     return 255 - grey if dataset.get("PhotometricInterpretation") == "MONOCHROME1" else grey
+
+
+def modality_values(picture: Picture, dataset: Dataset) -> Picture:
+    """Stored values as those of the modality: Hounsfield units of a CT."""
+    return np.asarray(apply_modality_lut(picture, dataset))
 
 
 def _eight_bit(picture: Picture, bits: int) -> NDArray[np.uint8]:

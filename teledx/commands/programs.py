@@ -79,6 +79,7 @@ def gateway(
     try:
         serve.server(app, host=host, port=port, behind_proxy=behind_proxy).run()
     finally:
+        app.state.parts.child.close()
         app.state.parts.database.close()
 
 

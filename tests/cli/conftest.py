@@ -148,6 +148,7 @@ def serving(told: settings.Settings, side: Any) -> Iterator[str]:
         http.should_exit = True
         thread.join(timeout=20)
         listener.close()
+        app.state.parts.child.close()
         app.state.parts.database.close()
 
 

@@ -24,6 +24,9 @@ _OF_THE_ATTEMPT = {
     "milestone": {"id"},
     "object": {"run_id"},
     "work_item": {"id"},
+    "dicom_study": {"number"},
+    "dicom_series": {"number"},
+    "dicom_instance": {"number"},
 }
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:T| )\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?")
 

@@ -93,8 +93,10 @@ def region_app(region: Database, s3: S3) -> FastAPI:
 
 
 @pytest.fixture
-def partner_app(region: Database, partner: Database, s3: S3) -> FastAPI:
-    return create("partner", parts_of(partner, s3, ready_zone="partner-yinzhou2"))
+def partner_app(region: Database, partner: Database, s3: S3) -> Iterator[FastAPI]:
+    app = create("partner", parts_of(partner, s3, ready_zone="partner-yinzhou2"))
+    yield app
+    app.state.parts.child.close()
 
 
 @pytest.fixture

@@ -5,11 +5,14 @@ import re
 from uuid import uuid4
 
 import pytest
+from pydicom import dcmread
 
 from cases.access import ACTIONS, offered
 from gateway.app import DOORS
 from gateway.signin import ROLES_OF_SIDE
+from storage import dicom_index
 from tests.gateway.conftest import PEOPLE, WEBHOOK_TOKEN
+from tests.gateway.instances import at_partner_with, sample
 from tests.storage.filled import BODY, CANARIES, delivered, order, received, returned, set_aside, signed
 
 ROLE_OF = {account: told.split()[0] for account, told in PEOPLE.items()}
@@ -24,6 +27,9 @@ OPEN = {
     "/slides/{work_item_id}",  # holds nothing of a case
 }
 
+# What both sides read, a partner its own rows alone.
+SHARED = ("cases", "work_item", "report", "report_version", "partner_object", "milestone")
+
 # Bodies with which a request gets beyond its form; what then comes is 404 for an unknown thing.
 BODIES: dict[str, dict[str, object]] = {
     "why": {"why": "because"},
@@ -33,7 +39,13 @@ BODIES: dict[str, dict[str, object]] = {
 
 def address(route):
     """The route's path with ids of things that do not exist."""
-    values = {"number": "1", "run_id": "1", "work_item_id": str(uuid4()), "report_id": str(uuid4())}
+    values = {
+        "number": "1",
+        "numbers": "1",
+        "run_id": "1",
+        "work_item_id": str(uuid4()),
+        "report_id": str(uuid4()),
+    }
     return re.sub(r"{(\w+)}", lambda found: values.get(found[1], "AAAA-BBBB"), route.path)
 
 
@@ -165,18 +177,24 @@ def test_drops_of_another_clinic_are_unknown(region, at_region):
     assert not leaks(operators.text)
 
 
-def test_a_partner_gets_404_for_another_partners_work_at_every_door(region, at_partner):
-    report = signed(region, delivered(region, partner="yinzhou2"))
+def test_a_partner_gets_404_for_another_partners_work_at_every_door(region, at_partner, s3):
+    ct = dcmread(sample("CT_small.dcm"))
+    report = signed(region, at_partner_with(region, s3, [sample("CT_small.dcm")], partner="yinzhou2"))
+    names: dict[str, object] = {"work_item_id": report.work_item_id, "report_id": report.id, "number": 1}
+    names |= {"study": ct.StudyInstanceUID, "series": ct.SeriesInstanceUID, "instance": ct.SOPInstanceUID}
+    names |= {"numbers": 1, "path": "7FE00010"}
     wang = at_partner("wang")
+    searches = {route for route in DOORS["partner"] if route.action == "images.search"}
     doors = [route for route in DOORS["partner"] if "{" in route.path and route.action]
     answers = {}
     for route in doors:
-        path = route.path.format(work_item_id=report.work_item_id, report_id=report.id, number=1)
+        path = route.path.format(**names)
         body = BODIES["why"] if path.endswith(("release", "decline")) else BODIES["body"]
         body = BODIES["why"] | BODIES["body"] if path.endswith("correction") else body
         answers[route] = wang.request(route.method, path, json=body if route.method != "GET" else None)
     assert len(doors) >= 12
-    assert {(r.path, a.status_code) for r, a in answers.items()} == {(r.path, 404) for r in doors}
+    expected = {(r.path, 204 if r in searches else 404) for r in doors}
+    assert {(r.path, a.status_code) for r, a in answers.items()} == expected
 
 
 def test_each_partner_lists_its_own_work_alone(region, at_partner):
@@ -239,11 +257,11 @@ def test_the_partners_role_can_select_no_identity_at_all(region, partner):
         assert usage == {"may": False}
 
 
-def test_the_partners_role_sees_no_row_of_another_tenant_and_none_without(region, partner):
-    delivered(region, partner="yinzhou2")
+def test_the_partners_role_sees_no_row_of_another_tenant_and_none_without(region, partner, s3):
+    at_partner_with(region, s3, [sample("CT_small.dcm")], partner="yinzhou2")
     for tenant in ("beijing-pathology", ""):
         with partner.transaction(tenant=tenant) as connection:
-            for table in ("cases", "work_item", "report", "report_version", "partner_object", "milestone"):
+            for table in (*SHARED, *dicom_index.TABLES):
                 assert connection.execute(f"SELECT FROM {table}").rowcount == 0, table
 
 

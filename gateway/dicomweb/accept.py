@@ -1,0 +1,122 @@
+"""What a client accepts, and which of the forms that there are suits it best (PS3.18 8.7, RFC 9110 12.5.1).
+
+Nothing is ever encoded anew, so a form is a media type and the transfer syntax in which the object is stored. A
+client that names no transfer syntax gets that one, labelled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fastapi import Request
+
+from gateway.refusals import Refusal
+
+OCTETS = "application/octet-stream"
+RELATED = "multipart/related"
+_WORD = r"[^\s,;=\"]+"
+_PART = re.compile(rf'\s*({_WORD})\s*(?:=\s*("(?:[^"\\]|\\.)*"|{_WORD}))?\s*([;,]|$)')
+_LONGEST = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """One way to give something: media type, and the transfer syntax that it is in.
+
+    `named`: given only to who names its transfer syntax, or `*`: bytes without a type that says how to decode them.
+    """
+
+    media_type: str
+    syntax: str = ""
+    named: bool = False
+
+    @property
+    def label(self) -> str:
+        """The value of Content-Type."""
+        return f"{self.media_type}; transfer-syntax={self.syntax}" if self.syntax else self.media_type
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen:
+    """The form to give, and whether as `multipart/related`."""
+
+    form: Form
+    related: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Range:
+    """One media range of an Accept; `related` None: of any kind (`*/*`)."""
+
+    media_type: str
+    syntax: str
+    quality: float
+    related: bool | None
+
+    def takes(self, form: Form) -> bool:
+        kind, _, detail = self.media_type.partition("/")
+        if kind != "*" and (
+            kind != form.media_type.split("/")[0] or detail not in ("*", form.media_type.split("/")[1])
+        ):
+            return False
+        return self.syntax in ("*", form.syntax) if self.syntax else not form.named
+
+
+def choose(request: Request, forms: Sequence[Form], *, related: bool | None) -> Chosen:
+    """The form that suits best: of the highest quality, then of the first range, then the first form.
+
+    `related`: how what can be given both ways is given to who accepts anything; None: never as `multipart/related`.
+    Raises `Refusal` (400 for an Accept that cannot be read, 406).
+    """
+    ranges = sorted(_ranges(_asked(request)), key=lambda r: -r.quality)
+    for asked in (r for r in ranges if r.quality > 0):
+        if asked.related and related is None:
+            continue
+        for form in forms:
+            if asked.takes(form):
+                return Chosen(form=form, related=bool(related if asked.related is None else asked.related))
+    raise Refusal(
+        406,
+        "not-acceptable",
+        "This is not there in any form that is accepted: it is given as it is stored.",
+        "Accept one of the forms listed, or transfer-syntax=*.",
+        problems=[form.label for form in forms],
+    )
+
+
+def _asked(request: Request) -> str:
+    """The query parameter `accept` in place of the header (PS3.18 8.3.3.1)."""
+    given = request.query_params.getlist("accept") or request.headers.getlist("accept")
+    return ", ".join(given) or "*/*"
+
+
+def _ranges(text: str) -> list[_Range]:
+    found, at = [], 0
+    parts: list[tuple[str, str]] = []
+    while at < len(text):
+        match = _PART.match(text, at)
+        if match is None or len(text) > _LONGEST:
+            raise Refusal(400, "unreadable", "What is accepted cannot be read.", "See RFC 9110 12.5.1.")
+        parts.append((match[1], re.sub(r"\\(.)", r"\1", (match[2] or "").strip('"'))))
+        if match[3] != ";":
+            found.append(_range(parts))
+            parts = []
+        at = match.end()
+    return found
+
+
+def _range(parts: Sequence[tuple[str, str]]) -> _Range:
+    media_type = parts[0][0].lower()
+    given = {name.lower(): value for name, value in parts[1:]}
+    try:
+        quality = float(given.get("q", "1"))
+    except ValueError:
+        raise Refusal(400, "unreadable", "A quality is no number.", "See RFC 9110 12.4.2.") from None
+    syntax = given.get("transfer-syntax", "")
+    if media_type == RELATED:
+        inner = given.get("type", "*/*").lower()
+        return _Range(media_type=inner, syntax=syntax, quality=quality, related=True)
+    related = None if media_type == "*/*" else False
+    return _Range(media_type=media_type, syntax=syntax, quality=quality, related=related)
