@@ -19,6 +19,8 @@ from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
 from tests.cli import hanging
+from tests.imaging.slides.mirax_slide import CANARIES, parts, write_mirax
+from tests.imaging.slides.treated import bytes_of, found_in
 
 PATIENT, OTHER = orders.PATIENTS[0], orders.PATIENTS[1]
 AT = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
@@ -72,6 +74,21 @@ def test_a_folder_comes_out_under_the_pseudonym_that_the_network_would_give(deid
     expected, _, _ = bootstrap.derive(Keyring.read(keyring).secrets["k1"], "jiangshan", PATIENT.id)
     files = came_out(tmp_path / "out")
     assert [pydicom.dcmread(file).PatientID for file in files] == [expected, expected]
+
+
+def test_a_slide_of_several_files_is_one_report_and_comes_out_as_one(deid, source, tmp_path):
+    write_mirax(source / "王秀英.mrxs", parts())
+
+    answer = deid()
+
+    assert answer.code == 0, answer.err
+    told = reports(answer)["王秀英.mrxs"]
+    assert (told["verdict"], told["format"]) == ("clean", "mirax")
+    result = tmp_path / "out" / told["named"]
+    assert openslide.OpenSlide.detect_format(result) == "mirax"
+    assert len(list(result.with_suffix("").iterdir())) == 4
+    assert not found_in(bytes_of(result), (*CANARIES, PATIENT.name))
+    assert len(answer.json["files"]) == 3
 
 
 def test_no_result_holds_or_is_named_after_the_patient(deid, tmp_path):

@@ -179,7 +179,7 @@ def to_be_read(database: Database, s3: S3, number: int, partner: str = "yinzhou2
         database, filled._run(database, case.id, "deidentify", case.version), transition.Done(document=brief)
     )
     case = advanced_to_route(database, case, partner)
-    start, zone = f"{case.id}/{case.version}", f"partner-{partner}"
+    start, zone = f"{case.id}/deliver/{case.version:03d}", f"partner-{partner}"
     kept = {f"preview/{n}.png": (slice_picture(), "image/png") for n in (1, 2)}
     kept["files/1.dcm"] = (b"DICM" * 1000, "application/dicom")
     objects = tuple(stored(s3, zone, f"{start}/{name}", *what) for name, what in kept.items())

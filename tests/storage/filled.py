@@ -237,7 +237,7 @@ def _document(
     if stage == "route":
         due = datetime.now(UTC) + timedelta(hours=4)
         return Routed(partner=partner, rule="tests", reasons=("because",), due_at=due), ()
-    zone, start = f"partner-{partner}", f"{case.id}/{case.version}"
+    zone, start = f"partner-{partner}", f"{case.id}/deliver/{case.version:03d}"
     kinds = {"files/1.dcm": "application/dicom", "preview/1.jpg": "image/jpeg"}
     objects = tuple(
         StoredObject(zone=zone, key=f"{start}/{name}", size=3, sha256="4" * 64, media_type=kind)
