@@ -35,8 +35,8 @@ ROWS: tuple[tuple[str, str, str, bool], ...] = (
     ("pydicom", "pydicom, read and write", "", True),
     ("first_pass", "**teledx, first pass**", "", True),
     ("both_passes", "**teledx, both passes**", "", True),
-    ("folder_1", "`teledx deid`, a folder", "", False),
-    ("folder_2", "`teledx deid --jobs 2`, a folder", "", False),
+    ("command_1", "`teledx deid --jobs 1`", "", False),
+    ("command_2", "`teledx deid --jobs 2`", "", False),
     ("dicognito", "dicognito", "dicognito", True),
     ("dicom_anonymizer", "dicom-anonymizer", "dicom-anonymizer", True),
     ("deid", "deid with a rule for each row of the table", "deid", True),
@@ -194,7 +194,7 @@ def _beside_peers(place: Place, series: Series, rounds: Mapping[str, list[Took] 
             statistics.median(mine[n] / theirs[n] for mine, theirs in zip(took, base, strict=True))
             for n in (0, 1)
         ]
-        alone = tool != "folder_2"  # whose work other processes do
+        alone = not tool.startswith("command")  # whose work other processes do
         left = _leaks_of(place, tool, bool(peer), canaries, series.warm) if looked else ("", "")
         lines.append([
             said, f"{series.count / clock:.0f}", f"{series.size / clock / 1e6:.0f}", f"{ratios[0]:.2f}",

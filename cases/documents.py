@@ -72,23 +72,39 @@ class StudyFound(Document):
 
 
 class PlannedPart(Document):
-    """A range of the slide, or of the object that holds the bytes `made` anew."""
+    """A range of what was received, or of the object that holds the bytes `made` anew; and the SHA-256 of that range.
+
+    Plans of the release before have no digests of parts.
+    """
 
     made: bool
     offset: int
     length: int
+    sha256: str = ""
+
+
+class PlannedFile(Document):
+    """A file of a slide that is several: its `name` in the slide's folder, its parts and the SHA-256 of all of them."""
+
+    name: str
+    parts: tuple[PlannedPart, ...]
+    sha256: str
 
 
 class PlannedSlide(Document):
     """The slide as it may leave: `parts` one after the other, the SHA-256 of all of them, and the texts taken out.
 
-    Each part but the last is long enough for a store to compose (S3: 5 MiB).
+    Each part but the last is long enough for a store to compose (S3: 5 MiB). Of a slide of several files these are the
+    parts of the one that opens it, `folder` are the others, and `sources` the objects that the parts are ranges of,
+    one after the other.
     """
 
     made: StoredObject
     parts: tuple[PlannedPart, ...]
     sha256: str
     removed_values: tuple[str, ...] = Field(repr=False)
+    folder: tuple[PlannedFile, ...] = ()
+    sources: tuple[StoredObject, ...] = ()
 
 
 class ConvertedSlide(Document):
@@ -192,6 +208,64 @@ class Brief(Document):
     earlier: tuple[EarlierExamination, ...] = ()
     modalities: tuple[str, ...] = ()
     instances: int = 0
+    blanked_instances: int = 0
+
+
+class Area(Document):
+    """A rectangle of an instance's pixels, right and bottom exclusive, in its frames `first` to `last`, from 0."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    first: int = 0
+    last: int = 0
+
+
+class Finding(Document):
+    """Something written in a picture: where, and `what` in words without identity.
+
+    `known`: it is a name or a number of this very case, so nobody may say that it identifies nobody.
+    """
+
+    area: Area
+    what: str
+    known: bool
+
+
+class DoubtfulPicture(Document):
+    """A frame, or several one over the other, with what was found marked in it; it may show the patient's name.
+
+    `instance` is the SHA-256 of the instance as the region holds it.
+    """
+
+    instance: str
+    findings: tuple[Finding, ...]
+    stored: StoredObject
+
+
+class Doubtful(Document):
+    """deidentify, set aside: the pictures that a person must look at before anything of the case leaves."""
+
+    pictures: tuple[DoubtfulPicture, ...]
+
+
+PixelVerdict = Literal["leave", "blank"]
+
+
+class PixelDecision(Document):
+    """What a person decided about findings in one instance, and about nothing else: they stay, or are blanked."""
+
+    instance: str
+    verdict: PixelVerdict
+    findings: tuple[Finding, ...]
+
+
+class BlankedInstance(Document):
+    """The areas that were blanked in an instance, by its UID outside the region."""
+
+    sop_instance_uid: str
+    areas: tuple[Area, ...]
 
 
 class Deidentified(Document):
@@ -200,6 +274,7 @@ class Deidentified(Document):
     brief: Brief
     files: tuple[StoredObject, ...]
     previews: tuple[StoredObject, ...] = ()
+    blanked: tuple[BlankedInstance, ...] = ()
     profile: str
     key_id: str
     total_bytes: int

@@ -73,6 +73,18 @@ _ROWS: tuple[tuple[str, str, str, str | None], ...] = (
     ("asked", "The clinic was asked something.", "已向机构提出问题", "clinic"),
     ("answered", "The clinic answered.", "机构已答复", "preprocess"),
     ("quarantined", "The case was set aside for a person to look.", "病例已隔离,等待人工核查", "quarantine"),
+    (
+        "pixels_left",
+        "A person looked at the doubtful pictures: nothing in them identifies.",
+        "人工核查图像:其中无身份信息",
+        GOES_ON,
+    ),
+    (
+        "pixels_blanked",
+        "A person looked at the doubtful pictures and had areas of them blanked.",
+        "人工核查图像:已遮盖可疑区域",
+        GOES_ON,
+    ),
     ("replayed", "A person let the case go on.", "人工核查后继续处理", AS_BEFORE),
     ("rejected", "The material went back to the clinic with advice.", "材料已退回机构并附建议", AT_REST),
     ("cancelled", "The clinic withdrew the case.", "机构已撤回病例", AT_REST),

@@ -12,11 +12,12 @@ from cases.documents import StoredObject
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
-    """`length` bytes at `offset` of an object."""
+    """`length` bytes at `offset` of an object, and their SHA-256 where it is known."""
 
     stored: StoredObject
     offset: int
     length: int
+    sha256: str = ""
 
 
 class Objects(Protocol):

@@ -91,8 +91,9 @@ _ROWS: tuple[tuple[str, str, str, str, str, str], ...] = (
      "Look at what was lost; correct the profile or the order and replay.",
      "脱敏去除了阅片所需的信息。", "请查看缺失内容,修正规则或申请单后重新处理。"),
     ("pixels-doubtful", "operator", "The picture may carry burned-in identity.",
-     "Ask the clinic for pictures without patient data, and reject the case. Releasing it looks at the picture again.",
-     "图像中可能含有烧录的身份信息。", "请机构提供不含患者信息的图像并退回该病例;放行只会重新检查图像。"),
+     "Look at the marked pictures, if there are any, and have the areas blanked or, if nothing in them identifies, left; "
+     "else ask the clinic for pictures without patient data, and reject the case.",
+     "图像中可能含有烧录的身份信息。", "请查看标记的图像(如有),遮盖标记区域,或在确认无身份信息后保留;否则请机构提供不含患者信息的图像并退回该病例。"),
     ("slide-unsafe", "operator", "The slide's format cannot be made safe.",
      "Ask the clinic to export it as SVS, DICOM or pyramidal TIFF.", "该切片格式无法安全脱敏。", "请机构导出为 SVS、DICOM 或金字塔 TIFF。"),
     ("conversion-failed", "operator", "The configured converter made no slide that can be taken.",

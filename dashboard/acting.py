@@ -31,8 +31,10 @@ def told(here: Here) -> Iterator[None]:
 def words_of(here: Here, refused: Refused) -> str:
     """The refusal in the person's language; the gateway's own words for what the table does not know."""
     key = f"refused.{refused.code}"
-    lines = [here.t(key)] if key in TEXTS else [refused.message, refused.todo]
-    return "\n".join([*(line for line in lines if line), *refused.problems])
+    lines = (
+        [here.t(key)] if key in TEXTS else [here.named(refused.said, part) for part in ("message", "todo")]
+    )
+    return "\n".join([*(line for line in lines if line), *here.listed(refused.said, "problems")])
 
 
 def act(here: Here, deed: Callable[[], Any], said: str) -> bool:

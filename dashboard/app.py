@@ -21,21 +21,24 @@ ADDRESSES: Mapping[Side, tuple[str, str]] = {
 }
 
 Page = Callable[[Here], None]
-# page -> its icon and what draws it
+# page -> its icon beside the pages (without: it is reached from a list alone) and what draws it
 PAGES: Mapping[str, tuple[str, Page]] = {
     "cases": ("folder_open", cases_page.page),
+    "case": ("", cases_page.one),
     "submit": ("upload", submit_page.page),
     "worklist": ("list_alt", worklist_page.page),
+    "reading": ("", worklist_page.one),
     "figures": ("monitoring", figures_page.page),
     "quarantine": ("shield", operator_page.quarantine),
+    "held": ("", operator_page.one),
     "failed": ("replay", operator_page.failed),
 }
 # role -> its pages, the first is where it begins
 PAGES_OF: Mapping[str, tuple[str, ...]] = {
-    "clinic": ("cases", "submit"),
-    "reader": ("worklist",),
-    "manager": ("figures", "cases"),
-    "operator": ("quarantine", "failed", "cases", "figures"),
+    "clinic": ("cases", "case", "submit"),
+    "reader": ("worklist", "reading"),
+    "manager": ("figures", "cases", "case"),
+    "operator": ("quarantine", "held", "failed", "cases", "case", "figures"),
 }
 
 
@@ -69,13 +72,14 @@ def _signed_in(here: Here) -> None:
     names = PAGES_OF[here.me["role"]]
     pages = {
         name: st.Page(
-            partial(PAGES[name][1], here),
+            partial(draw, here),
             title=here.t(f"page.{name}"),
-            icon=f":material/{PAGES[name][0]}:",
+            icon=f":material/{icon}:" if icon else None,
             url_path=name,
             default=name == names[0],
+            visibility="visible" if icon else "hidden",
         )
-        for name in names
+        for name, (icon, draw) in ((name, PAGES[name]) for name in names)
     }
     st.session_state["pages"] = pages
     chosen = st.navigation(list(pages.values()))
@@ -91,7 +95,6 @@ def _who(here: Here) -> None:
         here.gateway.close()
         kept = st.session_state["language"]
         st.session_state.clear()
-        st.query_params.clear()
         st.session_state["language"] = kept
         st.rerun()
 
@@ -132,7 +135,8 @@ def _try(told: dict[Side, str], token: str, language: Language) -> None:
     except Away:
         look.note(text("away", language), "warn")
     except Refused as refused:
-        look.note(text("signin.refused", language) if refused.status == 401 else refused.message, "bad")
+        message = refused.said["message_zh" if language == "zh" else "message"]
+        look.note(text("signin.refused", language) if refused.status == 401 else message, "bad")
     else:
         st.session_state.update(gateway=gateway, me=me, network=network)
         st.rerun()

@@ -63,6 +63,8 @@ def _before(here: Here, days: int) -> str:
 
 def _pictures(here: Here, item: Json) -> None:
     look.heading(here.t("brief.images"))
+    if item["brief"]["blanked_instances"]:
+        look.note(here.t("brief.blanked", n=item["brief"]["blanked_instances"]))
     columns = st.columns(2)
     for place, preview in enumerate(item["previews"]):
         with columns[place % 2], told(here):

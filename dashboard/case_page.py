@@ -66,7 +66,9 @@ def _head(here: Here, case: Json) -> None:
     look.note(here.named(case, "waits_for"), WAITING_TONES.get(case["state"], "calm"), here.t("waits"))
     reason = case["reason"]
     if reason and reason["detail"]:
-        look.facts([(here.t("detail"), reason["detail"]), (here.t("todo"), here.named(reason, "todo"))])
+        look.facts(
+            [(here.t("detail"), here.named(reason, "detail")), (here.t("todo"), here.named(reason, "todo"))]
+        )
 
 
 def _report(here: Here, case: Json) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import say, told
 from dashboard.case_page import show as show_case
 from dashboard.client import Json
 from dashboard.here import Here
 
-CHOSEN = "case"  # in the address, so that the entry beside it leads back to the list
 ENDED = ("acknowledged", "rejected", "cancelled")
 NEED_CLINIC = ("awaiting_clinic", "returned")
 PAGE = 20
@@ -28,19 +27,15 @@ FILTERS: dict[str, Callable[[Json], bool]] = {
 
 
 def page(here: Here) -> None:
-    """The list, or the case that was chosen from it."""
-    chosen = st.query_params.get(CHOSEN)
-    if chosen is None:
-        look.title(here.t("page.cases"))
-        say()
-        _list(here)
-        return
-    if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
-        del st.query_params[CHOSEN]
-        st.rerun()
+    """The list."""
+    look.title(here.t("page.cases"))
     say()
-    with told(here):
-        show_case(here, chosen)
+    _list(here)
+
+
+def one(here: Here) -> None:
+    """The case that was chosen from the list."""
+    ways.detail(here, "cases", show_case)
 
 
 def _list(here: Here) -> None:
@@ -117,8 +112,7 @@ def _line(here: Here, line: Json) -> None:
                 ],
             )
         if button.button(here.t("open"), key=f"open-{line['case_id']}"):
-            st.query_params[CHOSEN] = line["case_id"]
-            st.rerun()
+            ways.to("case", line["case_id"])
 
 
 def _urgency(here: Here, line: Json) -> list[look.Markup]:

@@ -26,13 +26,20 @@ class Away(Exception):
 class Refused(Exception):
     """The gateway answered, and not with what was asked for; the texts are its own and repeat no value."""
 
-    def __init__(self, status: int, code: str, message: str, todo: str, problems: Sequence[str] = ()) -> None:
-        super().__init__(f"{status} {code}")
+    def __init__(self, status: int, said: Json) -> None:
+        """`said`: the answer's body, with texts in both languages."""
+        error = said["error"]
+        otherwise = {
+            "message_zh": error["message"],
+            "todo": "",
+            "todo_zh": "",
+            "problems": (),
+            "problems_zh": (),
+        }
         self.status = status
-        self.code = code
-        self.message = message
-        self.todo = todo
-        self.problems = tuple(problems)
+        self.code: str = error["code"]
+        self.said: Json = {**otherwise, **said, **error}
+        super().__init__(f"{status} {self.code}")
 
 
 class Gateway:
@@ -154,8 +161,10 @@ class Gateway:
     def quarantined(self, held_id: str) -> Json:
         return self._json("GET", _at("quarantine", held_id))
 
-    def release_quarantined(self, held_id: str, why: str) -> Json:
-        return self._json("POST", _at("quarantine", held_id, "release"), json={"why": why})
+    def release_quarantined(self, held_id: str, why: str, pictures: str | None = None) -> Json:
+        """`pictures`: "leave" or "blank" what is marked in them, where the case was set aside for pictures."""
+        body = {"why": why, "pictures": pictures}
+        return self._json("POST", _at("quarantine", held_id, "release"), json=body)
 
     def reject_quarantined(self, held_id: str, why: str) -> Json:
         return self._json("POST", _at("quarantine", held_id, "reject"), json={"why": why})
@@ -214,15 +223,7 @@ def _given(**query: str | None) -> dict[str, str]:
 def _refusal(answer: httpx.Response, url: str) -> Exception:
     """The gateway's own words; `Away` if the answer is not a gateway's, as when a proxy answers in its place."""
     try:
-        said = answer.json()
-        error = said["error"]
-        return Refused(
-            answer.status_code,
-            error["code"],
-            error["message"],
-            error.get("todo", ""),
-            said.get("problems", ()),
-        )
+        return Refused(answer.status_code, answer.json())
     except (ValueError, KeyError, TypeError):
         return Away(url)
 

@@ -39,6 +39,10 @@ class Here:
         """A text that the gateway gives in both languages."""
         return str(row[f"{field}_zh"] if self.language == "zh" else row[field])
 
+    def listed(self, row: Json, field: str) -> list[str]:
+        """Texts that the gateway gives in both languages."""
+        return [str(text) for text in row[f"{field}_zh" if self.language == "zh" else field]]
+
     def organisation(self, organisation_id: str) -> str:
         """The name of a clinic or partner, its id where the network does not name it."""
         known = (*self.network["clinics"], *self.network["partners"])

@@ -7,33 +7,25 @@ from functools import partial
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import act, ask_why, say, told
 from dashboard.client import Json
 from dashboard.here import Here
 
-HELD = "held"
+Deed = Callable[[str, str], Json]
 
 
 def quarantine(here: Here) -> None:
-    """The list of what a person must look at, or one of them."""
-    chosen = st.query_params.get(HELD)
-    if chosen is None:
-        look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
-        say()
-        with told(here):
-            _list(here)
-        return
-    if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
-        _leave()
+    """The list of what a person must look at."""
+    look.title(here.t("page.quarantine"), under=here.t("quarantine.hint"))
     say()
     with told(here):
-        _one(here, chosen)
+        _list(here)
 
 
-def _leave() -> None:
-    st.query_params.pop(HELD, None)
-    st.rerun()
+def one(here: Here) -> None:
+    """The case or drop that was chosen from the list."""
+    ways.detail(here, "quarantine", _one)
 
 
 def _list(here: Here) -> None:
@@ -48,12 +40,11 @@ def _list(here: Here) -> None:
                 look.row(
                     (held_id, here.organisation(thing["clinic"])),
                     (here.moment(thing["since"]), here.t("since")),
-                    (here.named(thing["reason"], "what"), thing["reason"]["detail"]),
+                    (here.named(thing["reason"], "what"), here.named(thing["reason"], "detail")),
                     _chips(here, thing),
                 )
             if button.button(here.t("open"), key=f"held-{held_id}"):
-                st.query_params[HELD] = held_id
-                st.rerun()
+                ways.to("held", held_id)
 
 
 def _chips(here: Here, thing: Json) -> list[look.Markup]:
@@ -69,10 +60,11 @@ def _one(here: Here, held_id: str) -> None:
     thing = here.gateway.quarantined(held_id)
     reason = thing["reason"]
     look.title(held_id, _chips(here, thing), here.organisation(thing["clinic"]))
-    look.note(here.named(reason, "what") + ("\n" + reason["detail"] if reason["detail"] else ""), "warn")
+    look.note("\n".join(filter(None, (here.named(reason, "what"), here.named(reason, "detail")))), "warn")
     look.note(here.named(reason, "todo"), head=here.t("todo"))
     left, right = st.columns([3, 2], gap="large")
     with left:
+        _pictures(here, thing["pictures"])
         look.heading(here.t("cases.way"))
         rows = [(here.moment(m["happened_at"]), here.named(m, "what")) for m in reversed(thing["timeline"])]
         look.table((here.t("when"), here.t("what")), rows)
@@ -86,14 +78,43 @@ def _one(here: Here, held_id: str) -> None:
                 (here.t("quarantine.phone"), thing["clinic_phone"]),
             ]
         )
-        _decide(here, held_id, "release", here.gateway.release_quarantined)
-        _decide(here, held_id, "reject", here.gateway.reject_quarantined)
+        for verb, deed in _deeds(here, thing["pictures"]):
+            _decide(here, held_id, verb, deed)
 
 
-def _decide(here: Here, held_id: str, verb: str, deed: Callable[[str, str], Json]) -> None:
+def _pictures(here: Here, pictures: list[Json]) -> None:
+    """What may identify the patient, marked; the gateway keeps that it was shown."""
+    if not pictures:
+        return
+    look.heading(here.t("quarantine.pictures"))
+    for each in pictures:
+        found = "; ".join(
+            here.t(
+                "quarantine.found", what=here.named(f, "what"), first=f["first_frame"], last=f["last_frame"]
+            )
+            for f in each["found"]
+        )
+        with told(here):
+            look.picture(here.gateway.picture(each["url"]), found)
+        st.caption(found)
+
+
+def _deeds(here: Here, pictures: list[Json]) -> list[tuple[str, Deed]]:
+    """What can be decided: of pictures what becomes of what is marked in them, of all else whether it goes on."""
+    deeds: list[tuple[str, Deed]] = []
+    if pictures:
+        deeds.append(("blank", partial(here.gateway.release_quarantined, pictures="blank")))
+        if all(each["may_be_left"] for each in pictures):
+            deeds.append(("leave", partial(here.gateway.release_quarantined, pictures="leave")))
+    else:
+        deeds.append(("release", here.gateway.release_quarantined))
+    return [*deeds, ("reject", here.gateway.reject_quarantined)]
+
+
+def _decide(here: Here, held_id: str, verb: str, deed: Deed) -> None:
     def go(why: str) -> None:
         if act(here, lambda: deed(held_id, why), here.t("quarantine.done")):
-            _leave()
+            ways.to("quarantine")
 
     ask_why(here, verb, here.t(f"quarantine.{verb}"), here.t(f"quarantine.{verb}.hint"), go)
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import act, ask_why, told
 from dashboard.brief import show as show_brief
 from dashboard.client import Json
@@ -18,7 +17,7 @@ HEIGHTS = {"findings": 220, "conclusion": 130, "recommendation": 80}
 HEARTBEAT = 60  # seconds between two; the lease is much longer
 
 
-def show(here: Here, work_item_id: str, leave: Callable[[], None]) -> None:
+def show(here: Here, work_item_id: str) -> None:
     """Raises `Away` and `Refused`."""
     item = here.gateway.work_item(work_item_id)
     brief = item["brief"]
@@ -37,7 +36,7 @@ def show(here: Here, work_item_id: str, leave: Callable[[], None]) -> None:
     with right:
         if item["claimed_by_me"]:
             _stay(here, work_item_id)
-            _write(here, item, leave)
+            _write(here, item)
         elif item["state"] == "SCHEDULED":
             _claim(here, work_item_id)
         elif item["report"]:
@@ -64,7 +63,7 @@ def _stay(here: Here, work_item_id: str) -> None:
     beat()
 
 
-def _write(here: Here, item: Json, leave: Callable[[], None]) -> None:
+def _write(here: Here, item: Json) -> None:
     item_id = item["work_item_id"]
     _typed_so_far(item)
     look.heading(here.t("report"))
@@ -88,8 +87,8 @@ def _write(here: Here, item: Json, leave: Callable[[], None]) -> None:
         body = typed(item_id)
         act(here, lambda: here.gateway.preliminary(item_id, body), here.t("reading.preliminary.done"))
         st.rerun()
-    _sign(here, item_id, leave)
-    _give_back(here, item_id, leave)
+    _sign(here, item_id)
+    _give_back(here, item_id)
 
 
 def _typed_so_far(item: Json) -> None:
@@ -110,7 +109,7 @@ def _save(here: Here, item_id: str) -> None:
         st.session_state[f"saved-{item_id}"] = datetime.now(UTC).isoformat()
 
 
-def _sign(here: Here, item_id: str, leave: Callable[[], None]) -> None:
+def _sign(here: Here, item_id: str) -> None:
     with st.container(border=True):
         st.caption(
             here.t("reading.sign.hint", name=here.named(here.me), licence=here.me.get("licence") or "—")
@@ -119,18 +118,18 @@ def _sign(here: Here, item_id: str, leave: Callable[[], None]) -> None:
         if st.button(here.t("reading.sign"), type="primary", disabled=not sure, icon=":material/signature:"):
             body = typed(item_id)
             if act(here, lambda: here.gateway.sign(item_id, body), here.t("reading.signed")):
-                leave()
+                ways.to("worklist")
             st.rerun()
 
 
-def _give_back(here: Here, item_id: str, leave: Callable[[], None]) -> None:
+def _give_back(here: Here, item_id: str) -> None:
     def release(why: str) -> None:
         if act(here, lambda: here.gateway.release(item_id, why), here.t("reading.released")):
-            leave()
+            ways.to("worklist")
 
     def decline(why: str) -> None:
         if act(here, lambda: here.gateway.decline(item_id, why), here.t("reading.declined")):
-            leave()
+            ways.to("worklist")
 
     left, right = st.columns(2)
     with left:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import told
-from dashboard.cases_page import CHOSEN
 from dashboard.client import Json
 from dashboard.here import Here
 
@@ -52,7 +51,7 @@ def _drop(here: Here, drop: Json) -> None:
                 [look.chip(here.known("drop", drop["state"]), TONES.get(drop["state"], "calm"))],
             )
         if drop["case_id"] and button.button(here.t("open"), key=f"drop-{drop['drop']}"):
-            st.switch_page(st.session_state["pages"]["cases"], query_params={CHOSEN: drop["case_id"]})
+            ways.to("case", drop["case_id"])
 
 
 def _what(here: Here, drop: Json) -> str:
@@ -63,4 +62,4 @@ def _what(here: Here, drop: Json) -> str:
 
 def _todo(here: Here, drop: Json) -> str:
     todo = [here.named(drop["reason"], "todo")] if drop["reason"] else []
-    return " · ".join([*todo, *drop["problems"][:5], *drop["missing"][:5]])
+    return " · ".join([*todo, *here.listed(drop, "problems")[:5], *drop["missing"][:5]])

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from dashboard import look
+from dashboard import look, ways
 from dashboard.acting import act, say, told
 from dashboard.client import Json
 from dashboard.here import Here
 from dashboard.reading_page import show as show_item
 
-CHOSEN = "work_item"
 EVERY = 10
 
 # filter -> the state asked of the gateway and which of its answers are kept
@@ -25,24 +24,15 @@ FILTERS: dict[str, tuple[str | None, Callable[[Json], bool]]] = {
 
 
 def page(here: Here) -> None:
-    """The list, or the work item that was chosen from it."""
-    chosen = st.query_params.get(CHOSEN)
-    if chosen is None:
-        look.title(here.t("page.worklist"), under=here.named(here.me["organisation"]))
-        say()
-        _list(here)
-        return
-    if st.button(here.t("back"), icon=":material/arrow_back:", type="tertiary"):
-        leave()
+    """The list."""
+    look.title(here.t("page.worklist"), under=here.named(here.me["organisation"]))
     say()
-    with told(here):
-        show_item(here, chosen, leave)
+    _list(here)
 
 
-def leave() -> None:
-    """Back to the list."""
-    st.query_params.pop(CHOSEN, None)
-    st.rerun()
+def one(here: Here) -> None:
+    """The work item that was chosen from the list."""
+    ways.detail(here, "worklist", show_item)
 
 
 def _list(here: Here) -> None:
@@ -118,5 +108,5 @@ def _button(here: Here, item: Json) -> None:
     name = "worklist.claim" if waits else "worklist.continue" if item["claimed_by_me"] else "open"
     if st.button(here.t(name), key=f"item-{item_id}", type="primary" if waits else "secondary"):
         if not waits or act(here, lambda: here.gateway.claim(item_id), here.t("reading.claimed")):
-            st.query_params[CHOSEN] = item_id
+            ways.to("reading", item_id)
         st.rerun()

@@ -15,6 +15,7 @@ from cases.documents import Document
 from cases.fitness import unfit
 from cases.order import ORDER_NAME, FileName, Order
 from gateway import words
+from gateway.chinese import all_zh
 from gateway.parts import Parts
 from gateway.refusals import Refusal
 from gateway.routes import Route
@@ -268,6 +269,7 @@ def _line(asking: Caller, drop: Drop) -> DropLine:
         missing=tuple(drop.missing) if own else (),
         missing_count=len(drop.missing),
         problems=tuple(drop.problems),
+        problems_zh=all_zh(drop.problems),
         reason=words.reason(
             drop.reason_code, drop.reason_detail, clinic=own, held=drop.state == "quarantined"
         ),

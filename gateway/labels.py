@@ -55,7 +55,10 @@ def answer(asking: Signed, case_id: str, body: LabelAnswers) -> CaseState:
     both = set(body.confirmed) & set(body.wrong)
     if both:
         raise Refusal(
-            422, "invalid", "A slide is either confirmed or wrong.", problems=[f"slide {n}" for n in both]
+            422,
+            "invalid",
+            "A slide is either confirmed or wrong.",
+            problems=[f"slide {n} of the order" for n in both],
         )
     with asking.transaction() as connection:
         case = asking.case(connection, case_id, "case.answer", lock=True)
@@ -68,7 +71,7 @@ def answer(asking: Signed, case_id: str, body: LabelAnswers) -> CaseState:
                 422,
                 "invalid",
                 "Nothing is asked about these slides.",
-                problems=[f"slide {n}" for n in unknown],
+                problems=[f"slide {n} of the order" for n in unknown],
             )
         _keep(connection, case_id, body, asking.who.account)
         asking.audit(

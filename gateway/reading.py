@@ -184,7 +184,7 @@ def files(asking: SignedIn, work_item_id: UUID) -> FileLinks:
     lifetime, bucket = asking.parts.download_lifetime, _bucket(asking)
     links = tuple(
         FileLink(
-            name="/".join(f.key.split("/")[-2:]),
+            name=f.key.split("/", 3)[3],
             size=f.size,
             sha256=f.sha256,
             media_type=f.media_type,

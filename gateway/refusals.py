@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from cases.errors import NotAllowed, TeledxError, Transient
+from gateway.chinese import all_zh, zh
 from storage.accounts import UnknownToken
 from storage.cases import UnknownCase
 from storage.database import NotStorable
@@ -85,9 +86,11 @@ def shaped(
     status: int, code: str, message: str, todo: str = "", problems: Sequence[str] = (), **headers: str
 ) -> JSONResponse:
     """An error in the API's one shape."""
-    content: dict[str, Any] = {"error": {"code": code, "message": message, "todo": todo}}
+    words = {"message": message, "message_zh": zh(message), "todo": todo, "todo_zh": zh(todo)}
+    content: dict[str, Any] = {"error": {"code": code, **words}}
     if problems:
         content["problems"] = list(problems)
+        content["problems_zh"] = list(all_zh(problems))
     return JSONResponse(content, status, headers={k.replace("_", "-"): v for k, v in headers.items()})
 
 

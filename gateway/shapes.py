@@ -61,6 +61,7 @@ class ReasonShown(Shape):
     what_zh: str
     todo_zh: str
     detail: str = ""
+    detail_zh: str = ""
 
 
 class CaseLine(Shape):
@@ -243,6 +244,7 @@ class DropLine(Shape):
     missing: tuple[str, ...]
     missing_count: int
     problems: tuple[str, ...]
+    problems_zh: tuple[str, ...]
     reason: ReasonShown | None = None
     receipt: dict[str, Any] | None = None
 
@@ -269,11 +271,32 @@ class QuarantineLines(Shape):
     cases: tuple[Quarantined, ...]
 
 
+class Found(Shape):
+    """Something written in a picture, in words without identity, and the frames that show it, from 1."""
+
+    what: str
+    what_zh: str
+    first_frame: int
+    last_frame: int
+
+
+class DoubtfulShown(Shape):
+    """A picture in which something is marked; `may_be_left`: it is no name or number of this very case."""
+
+    number: int
+    url: str
+    found: tuple[Found, ...]
+    may_be_left: bool
+
+
 class QuarantineDetail(Quarantined):
+    """`pictures` are to be looked at, each at its `url`, before they are decided about."""
+
     accession_number: str
     clinic_phone: str
     timeline: tuple[TimelineEntry, ...]
     remarks: tuple[Remark, ...]
+    pictures: tuple[DoubtfulShown, ...] = ()
 
 
 class FailedRun(Shape):

@@ -12,6 +12,7 @@ from cases.network import Network
 from cases.reasons import HELD, REASONS
 from cases.states import CASE_ENDED
 from cases.waiting import waits_for
+from gateway.chinese import zh
 from gateway.shapes import CaseLine, LegTime, OrganisationName, ReasonShown, Remark, ReportLine, TimelineEntry
 from gateway.signin import Caller
 from storage import listing
@@ -110,6 +111,7 @@ def reason(
         what_zh=row.what_zh,
         todo_zh=todo_zh,
         detail=detail or "",
+        detail_zh=zh(detail or ""),
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cases.documents import PixelVerdict
 from cases.errors import NotAllowed
-from storage import audit, cases, drops, transition
+from storage import audit, cases, drops, pictures, transition
 from storage.accounts import Principal
 from storage.cases import UnknownCase
 from storage.database import Connection
@@ -72,10 +73,21 @@ def _to_decide(connection: Connection, held_id: str) -> HeldThing:
         raise NotAllowed(f"{held_id} is no longer in quarantine, it is {moved_on['state']}") from None
 
 
-def release(connection: Connection, held_id: str, who: Principal, why: str) -> str:
-    """Let it go on: the stage that set it aside runs again. Returns its state. Raises `UnknownCase`, `NotAllowed`."""
+def release(
+    connection: Connection, held_id: str, who: Principal, why: str, verdict: PixelVerdict | None = None
+) -> str:
+    """Let it go on: the stage that set it aside runs again. Returns its state. Raises `UnknownCase`, `NotAllowed`.
+
+    `verdict` is what `who` decided about the pictures that it was set aside for: without one they are doubtful again.
+    """
     thing = _to_decide(connection, held_id)
-    audit.record(connection, who, "quarantine.release", held_id)
+    note = ""
+    if verdict is not None:
+        if thing.is_drop:
+            raise NotAllowed("there is no picture to decide about")
+        case = cases.get(connection, held_id, lock=True)
+        note = f"{verdict} pictures: {pictures.decide(connection, case, who, verdict, why)}"
+    audit.record(connection, who, "quarantine.release", held_id, note=note)
     audit.remark(connection, who, "quarantine.release", held_id, why)
     if thing.is_drop:
         drops.release(connection, held_id, who.account)

@@ -14,6 +14,7 @@ from teledx.program import Program
 
 LAUNCH = Path(__file__).with_name("launch.py")
 POLL_SECONDS = 0.05
+DYING_SECONDS = 10.0
 
 
 def spawn(program: Program, output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -50,10 +51,30 @@ def end(process: subprocess.Popen[bytes], program: Program, hurry: threading.Eve
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for the whole process group; returns when its leader is gone."""
+    """SIGKILL for the whole process group; returns when nothing of it runs: what does still holds its memory and ports.
+
+    A member that the kernel cannot end at once (it waits for a disk) is waited for `DYING_SECONDS`.
+    """
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    deadline = time.monotonic() + DYING_SECONDS
+    while _has_members(process.pid) and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+
+
+def _has_members(group: int) -> bool:
+    """Whether a process of the group runs; one that waits to be reaped does not (proc(5), fields 3 and 5 of stat)."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            state, _, members_of = file.read_text().rpartition(")")[2].split()[:3]
+            if int(members_of) == group and state != "Z":
+                return True
+    return False
 
 
 def how_it_ended(code: int) -> str:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from cases.documents import PlannedSlide, Preprocessed, Received, SlideFound, StoredObject
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+
+from cases.documents import PlannedFile, Preprocessed, Received, SlideFound, StoredObject
 from cases.errors import Quarantine
 from cases.ports import PatientKey, Range
 from imaging.deid.brief import slide_name
 from imaging.deid.known import KnownIdentity
-from imaging.slides import second_pass
+from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
+from imaging.slides.source import cut_across
 from workers.files import Files
 from workers.native import require_no_text
 from workers.parts import Tools, Work
-from workers.ranges import RangesSource
-from workers.slides import MEDIA_TYPES
+from workers.ranges import RangesSource, verified
+from workers.slides import BYTES, MEDIA_TYPES
 
 # Shorter values (block "A1", specimen "B") stand in any file by chance; the directories' allow-list keeps them out.
 SHORTEST_VALUE = {True: 4, False: 2}
+# Of the parts that were made anew, so many bytes of one slide are held against their digests here.
+VERIFIED_BYTES = 12 << 20
 
 
 def folder(work: Work) -> str:
@@ -37,11 +43,13 @@ def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
     done = []
-    for slide in (s for s in found.slides if s.format in MEDIA_TYPES):
+    for slide in found.slides:
         picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
         tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
+        if slide.format not in MEDIA_TYPES:
+            continue  # its instances leave one by one
         stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
-        done.append(_compose(work, tools, stored, slide, key, identity_values))
+        done += _compose(work, tools, stored, slide, key, identity_values)
     return done
 
 
@@ -52,29 +60,59 @@ def _compose(
     slide: SlideFound,
     key: PatientKey,
     identity_values: tuple[str, ...],
-) -> StoredObject:
-    """Prove what the plan makes of the slide, and have the store make it."""
+) -> list[StoredObject]:
+    """Prove what the plan makes of the slide, and have the store make it; the file that opens it is first."""
     plan = slide.plan
     if plan is None:
         raise Quarantine("slide-unsafe", "preprocess left no plan for this slide")
-    for source in (stored, plan.made):
+    sources = plan.sources or (stored,)
+    for source in (*sources, plan.made):
         tools.objects.require_same(source)
-    ranges = _ranges(plan, stored)
-    values = tuple(dict.fromkeys((*identity_values, *plan.removed_values)))
-    second_pass.check_slide(RangesSource(tools.objects, ranges), identity_values=values, tiles="sampled")
-    return tools.objects.compose(
-        ranges, "deidentified", _key(work, slide, key), MEDIA_TYPES[slide.format], plan.sha256
+    files = (PlannedFile(name="", parts=plan.parts, sha256=plan.sha256), *plan.folder)
+    ranges = {file.name: _ranges(file, plan.made, sources) for file in files}
+    held = verified(tools.objects, _made(ranges.values(), plan.made), VERIFIED_BYTES)
+    deid.check_files(
+        {name: RangesSource(tools.objects, each, held) for name, each in ranges.items()},
+        identity_values=tuple(dict.fromkeys((*identity_values, *plan.removed_values))),
+        tiles="sampled",
     )
+    name = _name(work, slide, key)
+    return [
+        tools.objects.compose(
+            ranges[file.name],
+            "deidentified",
+            f"{folder(work)}/slide/{name}{f'/{file.name}' if file.name else SUFFIXES[slide.format]}",
+            BYTES if file.name else MEDIA_TYPES[slide.format],
+            file.sha256,
+        )
+        for file in files
+    ]
 
 
-def _ranges(plan: PlannedSlide, stored: StoredObject) -> tuple[Range, ...]:
-    return tuple(
-        Range(stored=plan.made if part.made else stored, offset=part.offset, length=part.length)
-        for part in plan.parts
-    )
+def _made(files: Iterable[Sequence[Range]], made: StoredObject) -> list[Range]:
+    """The ranges that were made anew: those at the ends of files first, where directories and settings are."""
+    own = [
+        (each is not ranges[-1], each.length, each)
+        for ranges in files
+        for each in ranges
+        if each.stored == made
+    ]
+    return [each for *_, each in sorted(own, key=lambda o: o[:2])]
 
 
-def _key(work: Work, slide: SlideFound, key: PatientKey) -> str:
+def _ranges(file: PlannedFile, made: StoredObject, sources: Sequence[StoredObject]) -> tuple[Range, ...]:
+    """The file's parts, each wholly inside one object."""
+    starts = [0, *accumulate(s.size for s in sources)]
+    found = []
+    for part in file.parts:
+        stored, offset = made, part.offset
+        if not part.made:
+            index, offset, _ = next(cut_across(starts, part.offset, part.length))
+            stored = sources[index]
+        found.append(Range(stored=stored, offset=offset, length=part.length, sha256=part.sha256))
+    return tuple(found)
+
+
+def _name(work: Work, slide: SlideFound, key: PatientKey) -> str:
     line = next(line for line in work.order.slides if line.file == slide.file)
-    name = slide_name(key, line.pathology_number, line.block, line.stain, line.number)
-    return f"{folder(work)}/slide/{name}{SUFFIXES[slide.format]}"
+    return slide_name(key, line.pathology_number, line.block, line.stain, line.number)

@@ -89,8 +89,8 @@ def _batch(pairs: list[tuple[StoredObject, str]], bucket: str, tools: Tools) -> 
 
 
 def _name(stored: StoredObject) -> str:
-    """The part of a de-identified object's key that the partner sees too: its kind and its derived UID."""
-    return "/".join(stored.key.split("/")[-2:])
+    """The part of a de-identified object's key that the partner sees too: its kind and its derived name."""
+    return stored.key.split("/", 3)[3]
 
 
 def _manifest(work: Work, sent: Deidentified, arrived: list[StoredObject], folder: str) -> bytes:

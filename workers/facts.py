@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from cases.documents import PixelDecision
 from cases.milestones import Milestone
 from cases.network import Account, Network, load
 from cases.routing import Load
+from storage import pictures
 from storage.cases import Case
 from storage.database import Connection
 
@@ -49,7 +51,22 @@ def answered_labels(connection: Connection, case: Case, network: Network) -> dic
     return {row["number"]: row["confirmed"] for row in rows.fetchall()}
 
 
-def earlier_cases(connection: Connection, case: Case, network: Network) -> tuple[Earlier, ...]:
+@dataclass(frozen=True, kw_only=True)
+class DeidentifyFacts:
+    """What de-identification must know beside the case: earlier cases, and what people decided about its pictures."""
+
+    earlier: tuple[Earlier, ...]
+    decisions: Mapping[str, tuple[PixelDecision, ...]]
+
+
+def deidentify_facts(connection: Connection, case: Case, network: Network) -> DeidentifyFacts:
+    """The patient's earlier cases, and the decisions about this case's pictures by the instance's SHA-256."""
+    return DeidentifyFacts(
+        earlier=_earlier_cases(connection, case), decisions=pictures.decisions(connection, case.id)
+    )
+
+
+def _earlier_cases(connection: Connection, case: Case) -> tuple[Earlier, ...]:
     """Earlier cases of the same (clinic, patient ID) that a partner has received, the newest first."""
     rows = connection.execute(
         "SELECT c.id, c.service, c.received_at, d.body FROM vault.case_order me"
@@ -152,7 +169,7 @@ def signed_report(connection: Connection, case: Case, network: Network) -> Signe
 
 FACTS: Mapping[str, Callable[[Connection, Case, Network], Any]] = {
     "preprocess": answered_labels,
-    "deidentify": earlier_cases,
+    "deidentify": deidentify_facts,
     "route": route_facts,
     "return": signed_report,
 }

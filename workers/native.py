@@ -17,14 +17,16 @@ from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
 from imaging.deid.dicom import FileDone
+from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
+from imaging.deid.pixels import Decisions
 from imaging.dicom import previews
 from imaging.dicom.index import index
 from imaging.ocr import Engine
 from imaging.slides import deid
-from imaging.slides.plan import Part, digest, lay_out
-from imaging.slides.source import FileSource
+from imaging.slides.plan import LaidFile, lay_out
+from imaging.slides.source import FolderSource, files_of
 from imaging.slides.written import require_no_text_in
 
 
@@ -33,12 +35,14 @@ class Treated:
     """One instance that may leave, at `target`; `done` is None if it stays behind by design (a slide's label).
 
     `picture` is a PNG of what came out, where one was asked for and it has pixels; `indexed` is what is told of it.
+    With `doubt` there is nothing at `target`: a person must look at the picture first.
     """
 
     target: Path
     done: FileDone | None
     indexed: IndexedInstance | None = None
     picture: bytes | None = None
+    doubt: PixelsDoubtful | None = None
 
 
 def instance_name(sop_uid: str) -> str:
@@ -47,21 +51,28 @@ def instance_name(sop_uid: str) -> str:
 
 
 def treat(
-    pairs: Sequence[tuple[Path, Path]], key: PatientKey, known: KnownIdentity, pictured: frozenset[Path]
+    pairs: Sequence[tuple[Path, Path]],
+    key: PatientKey,
+    known: KnownIdentity,
+    pictured: frozenset[Path],
+    decided: Decisions,
 ) -> list[Treated]:
     """De-identify each (source, target) and let the second pass look at what came out. Raises `Quarantine`.
 
-    A picture is made of the targets whose sources are in `pictured`.
+    A picture is made of the targets whose sources are in `pictured`. `decided` is what people decided about pictures.
     """
     treated = []
     for source, target in pairs:
         try:
-            done = dicom.deidentify_file(source, target, key, known, engine=_engine())
+            done = dicom.deidentify_file(source, target, key, known, engine=_engine(), decided=decided)
         except LeftOut:
             treated.append(Treated(target=target, done=None))
             continue
-        second_pass.check(source, target, known, key.shift_days)
-        picture = previews.preview(target) if source in pictured else None
+        except PixelsDoubtful as doubt:
+            treated.append(Treated(target=target, done=None, doubt=doubt))
+            continue
+        second_pass.check(source, target, known, key.shift_days, engine=_engine(), blanked=done.blanked)
+        picture = previews.preview(target, hatched=done.blanked) if source in pictured else None
         indexed = index(target, instance_name(done.sop_instance_uid))
         treated.append(Treated(target=target, done=done, indexed=indexed, picture=picture))
     return treated
@@ -69,11 +80,11 @@ def treat(
 
 @dataclass(frozen=True, kw_only=True)
 class Laid:
-    """A slide as it may leave, in parts of the slide and of what was made anew; the SHA-256 of all of it; and the
-    texts that were taken out."""
+    """A slide as it may leave: its files, each in parts of what was received and of what was made anew; and the texts
+    that were taken out. `sources` are the files that the parts are of, one after the other, where it is several."""
 
-    parts: tuple[Part, ...]
-    sha256: str
+    files: tuple[LaidFile, ...]
+    sources: tuple[str, ...]
     removed_values: tuple[str, ...]
 
 
@@ -82,10 +93,13 @@ def plan_slide(path: Path, made: Path) -> Laid:
 
     Raises `Quarantine` (`slide-unsafe`, `file-damaged`, ...).
     """
-    with FileSource(path) as source, made.open("xb") as out:
+    with files_of(path) as source, made.open("x+b") as out:
         plan = deid.plan_slide(source, check_payload=False)
-        parts = lay_out(plan, source, out)
-        return Laid(parts=parts, sha256=digest(plan, source), removed_values=plan.removed_values)
+        return Laid(
+            files=lay_out(plan, source, out),
+            sources=source.names if isinstance(source, FolderSource) else (),
+            removed_values=plan.removed_values,
+        )
 
 
 def require_no_text(picture: bytes, identity_values: tuple[str, ...]) -> None:

@@ -10,5 +10,5 @@ PNG = "image/png"
 
 def keep(work: Work, tools: Tools, name: str, picture: bytes) -> StoredObject:
     """Write a PNG of this case into `identified`; `name` is its place below the case, the stage and the version."""
-    key = f"{work.case.id}/preprocess/{work.case.version:03d}/{name}"
+    key = f"{work.case.id}/{work.run.stage}/{work.case.version:03d}/{name}"
     return tools.objects.write("identified", key, picture, PNG)

@@ -5,6 +5,7 @@ What cannot be trusted is quarantined, what is inadequate goes back with advice,
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 
 from cases.documents import ConvertedSlide, Preprocessed, Preview, Received, StudyFound
@@ -29,7 +30,7 @@ def preprocess(work: Work, tools: Tools) -> Done:
     if not work.order.clinical_question:
         raise Reject("no-question")
     files = Files(Received.model_validate(work.documents["receive"]), tools.objects, tools.scratch)
-    found = survey(files, lambda path, name: slides.judge(work, tools, path, name))
+    found = survey(files, functools.partial(slides.judge, work, tools))
     _require_images(work, found)
     _compare_identity(work, found)
     grouped = study.group(found.instances)
@@ -59,6 +60,7 @@ def preprocess(work: Work, tools: Tools) -> Done:
             *(p.stored for p in pictures),
             *(c.stored for c in converted),
             *(j.found.plan.made for j in judged if j.found.plan),
+            *(unfolded for j in judged for unfolded in j.unfolded),
         ],
         note=f"{len(grouped.studies)} studies, {images} instances, {len(judged)} slides{_by_whom(converted)}",
         aside=_question_about_labels(judged),
@@ -106,7 +108,7 @@ def _dicom_slides(
         slides.together(paths, folder)
         named = {i.file for i in each.instances}
         file = next((line.file for line in work.order.slides if line.file in named), each.instances[0].file)
-        yield slides.judge(work, tools, folder / f"{largest.name}.dcm", file)
+        yield slides.judge(work, tools, folder / f"{largest.name}.dcm", file, {})
 
 
 def _study_previews(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
+from cases.errors import Quarantine
 from cases.ports import Objects, Range
 from imaging.slides.source import cut_across
 
@@ -14,12 +16,35 @@ BLOCK = 128 << 10
 BLOCKS_KEPT = 64
 
 
-class RangesSource:
-    """An `imaging.slides.source.Source` over ranges in the store; 8 MiB of what was read last are kept."""
+def verified(objects: Objects, ranges: Iterable[Range], most: int) -> dict[Range, bytes]:
+    """Those ranges whose digest is known, read whole: in their order, as long as they are `most` bytes together.
 
-    def __init__(self, objects: Objects, ranges: Sequence[Range]) -> None:
+    Raises `Quarantine("binding-broken")` if one is not what it was.
+    """
+    found = {}
+    for each in (r for r in ranges if r.sha256):
+        if each.length > most:
+            continue
+        most -= each.length
+        content = objects.read(each.stored, each.offset, each.length)
+        if hashlib.sha256(content).hexdigest() != each.sha256:
+            raise Quarantine("binding-broken", "a part of a planned slide is not the one that was written")
+        found[each] = content
+    return found
+
+
+class RangesSource:
+    """An `imaging.slides.source.Source` over ranges in the store; 8 MiB of what was read last are kept.
+
+    Ranges that are `held` are not read again.
+    """
+
+    def __init__(
+        self, objects: Objects, ranges: Sequence[Range], held: Mapping[Range, bytes] | None = None
+    ) -> None:
         self._objects = objects
         self._ranges = ranges
+        self._held = held or {}
         self._starts = [0, *accumulate(r.length for r in ranges)]
         self._blocks: OrderedDict[tuple[int, int], bytes] = OrderedDict()
 
@@ -35,6 +60,8 @@ class RangesSource:
     def _within(self, index: int, offset: int, length: int) -> bytes:
         """A part of one range: a long one as it is, a short one out of the blocks that it touches."""
         chosen = self._ranges[index]
+        if chosen in self._held:
+            return self._held[chosen][offset : offset + length]
         if length >= BLOCK:
             return self._objects.read(chosen.stored, chosen.offset + offset, length)
         first = offset - offset % BLOCK

@@ -68,7 +68,7 @@ def _bind(work: Work, tools: Tools, signed: SignedReport) -> str:
     delivered = Delivered.model_validate(work.documents["deliver"])
     key = tools.vault.patient_key(work.case.clinic, work.order.patient.id)
     sent = Deidentified.model_validate(work.documents["deidentify"])
-    folder = delivered.objects[0].key.rsplit("/", 2)[0]
+    folder = "/".join(delivered.objects[0].key.split("/")[:3])
     manifest = tools.objects.read_at(
         work.network.partner(delivered.partner).bucket, f"{folder}/manifest.json"
     )

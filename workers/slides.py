@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from pypinyin import lazy_pinyin
 
-from cases.documents import ConvertedSlide, PlannedPart, PlannedSlide, Preview, SlideFound, StationUse
+from cases.documents import (
+    ConvertedSlide,
+    PlannedFile,
+    PlannedPart,
+    PlannedSlide,
+    Preview,
+    SlideFound,
+    StationUse,
+    StoredObject,
+)
 from cases.errors import Quarantine
 from cases.order import SlideLine
 from imaging.slides.check import SlideReading, check_slide
 from imaging.slides.label import LabelReading, read_label
+from imaging.slides.plan import LaidFile, beside
 from imaging.slides.scanner import Scan, read_scan
 from workers.conversion import as_taken
 from workers.native import plan_slide
@@ -27,7 +37,7 @@ LABEL_SECONDS = 120.0
 # Seconds in which a slide of 4 GB is planned and digested on a busy machine.
 PLAN_SECONDS = 300.0
 BYTES = "application/octet-stream"
-# The formats that leave as one object put together by a plan.
+# The formats that leave as objects put together by a plan, and what the one that opens the slide is.
 MEDIA_TYPES = {
     "svs": "image/x-aperio-svs",
     "generic-tiff": "image/tiff",
@@ -35,35 +45,48 @@ MEDIA_TYPES = {
     "leica-scn": "image/x-leica-scn",
     "philips-tiff": "image/tiff",
     "ventana-bif": "image/x-ventana-bif",
+    "mirax": "image/jpeg",
 }
 Label = Literal["matches", "unreadable", "absent", "confirmed"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class JudgedSlide:
-    """What preprocess learned of one slide, and the pictures that it keeps of it."""
+    """What preprocess learned of one slide, and the pictures that it keeps of it.
+
+    `unfolded` are the files of a slide that came in an archive, stored one by one: a plan is of ranges of them.
+    """
 
     found: SlideFound
     use: StationUse
     previews: tuple[Preview, ...]
+    unfolded: tuple[StoredObject, ...] = ()
 
 
-def judge(work: Work, tools: Tools, path: Path, name: str) -> JudgedSlide:
+def judge(work: Work, tools: Tools, path: Path, name: str, folder: Mapping[str, StoredObject]) -> JudgedSlide:
     """Judge the slide at `path` against the line of the order that names the file `name`.
+
+    `folder` are the received files of its folder by name, where it came as several.
 
     Raises `Quarantine` (`slide-unsafe`, `label-mismatch`, ...) or `Reject` (`no-tissue`, `out-of-focus`).
     """
     line = _line_of(work, name)
     with as_taken(work, tools, path, line) as (taken, converted):
-        return _judge(work, tools, taken, line, converted)
+        return _judge(work, tools, taken, line, converted, folder)
 
 
 def _judge(
-    work: Work, tools: Tools, path: Path, line: SlideLine, converted: ConvertedSlide | None
+    work: Work,
+    tools: Tools,
+    path: Path,
+    line: SlideLine,
+    converted: ConvertedSlide | None,
+    folder: Mapping[str, StoredObject],
 ) -> JudgedSlide:
     reading = tools.child.run_for(CHECK_SECONDS, check_slide, path)
     label = tools.child.run_for(LABEL_SECONDS, read_label, path, line, names=_names(work))
     scan = tools.child.run(read_scan, path)
+    plan = _plan(work, tools, path, line, folder) if reading.format in MEDIA_TYPES else None
     found = SlideFound(
         file=line.file,
         format=reading.format,
@@ -72,27 +95,51 @@ def _judge(
         tissue_share=reading.tissue_share,
         focus=reading.focus,
         label=_label(work, line, label),
-        plan=_plan(work, tools, path, line) if reading.format in MEDIA_TYPES else None,
+        plan=plan,
         converted=converted,
     )
-    return JudgedSlide(found=found, use=_use(scan), previews=_pictures(work, tools, line, reading, label))
+    return JudgedSlide(
+        found=found,
+        use=_use(scan),
+        previews=_pictures(work, tools, line, reading, label),
+        unfolded=plan.sources if plan and not folder else (),
+    )
 
 
-def _plan(work: Work, tools: Tools, path: Path, line: SlideLine) -> PlannedSlide:
+def _plan(
+    work: Work, tools: Tools, path: Path, line: SlideLine, folder: Mapping[str, StoredObject]
+) -> PlannedSlide:
     """How the slide leaves the region, planned while all of it lies here: `deidentify` reads little of it again."""
     made = path.with_name(f"{path.name}.made")
+    place = f"{work.case.id}/preprocess/{work.case.version:03d}"
     try:
         laid = tools.child.run_for(PLAN_SECONDS, plan_slide, path, made)
-        key = f"{work.case.id}/preprocess/{work.case.version:03d}/made/{line.number:03d}"
-        stored = tools.objects.upload("identified", key, made, BYTES)
+        stored = tools.objects.upload("identified", f"{place}/made/{line.number:03d}", made, BYTES)
     finally:
         made.unlink(missing_ok=True)
+    first, *others = (_planned(file) for file in laid.files)
     return PlannedSlide(
         made=stored,
-        parts=tuple(PlannedPart(made=p.made, offset=p.offset, length=p.length) for p in laid.parts),
-        sha256=laid.sha256,
+        parts=first.parts,
+        sha256=first.sha256,
         removed_values=laid.removed_values,
+        folder=tuple(others),
+        sources=tuple(
+            folder.get(name)
+            or _keep(tools, beside(path, name), f"{place}/unfolded/{line.number:03d}-{index:04d}")
+            for index, name in enumerate(laid.sources)
+        ),
     )
+
+
+def _planned(file: LaidFile) -> PlannedFile:
+    parts = (PlannedPart(made=p.made, offset=p.offset, length=p.length, sha256=p.sha256) for p in file.parts)
+    return PlannedFile(name=file.name, parts=tuple(parts), sha256=file.sha256)
+
+
+def _keep(tools: Tools, path: Path, key: str) -> StoredObject:
+    """A file out of an archive, where the store can copy ranges of it."""
+    return tools.objects.upload("identified", key, path, BYTES)
 
 
 def use_of(judged: Sequence[JudgedSlide]) -> tuple[StationUse, ...]:

@@ -5,20 +5,22 @@ An instance is read to its end on the way; a slide is judged at once, so that no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cases.documents import ReceivedFile
+from cases.documents import ReceivedFile, StoredObject
 from cases.errors import Quarantine, SetAside
 from imaging import archive, kinds
 from imaging.dicom.read import Inspection, inspect_stream
+from workers import folders
 from workers.files import Files, told
 from workers.slides import JudgedSlide
 
 PARALLEL = 4
-JudgeSlide = Callable[[Path, str], JudgedSlide]
+# A slide's path, its name in the order, and the stored files of its folder where it came as several.
+JudgeSlide = Callable[[Path, str, Mapping[str, StoredObject]], JudgedSlide]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,15 @@ class Survey:
 def survey(files: Files, judge_slide: JudgeSlide) -> Survey:
     """Look at everything. Raises `Quarantine` or `Reject` for the first file, in the order's order, that stops it."""
     whole = Survey()
+    several = folders.grouped(f.name for f in files.received.files)
+    folders.require_whole(files, several)
+    parts = frozenset().union(*several.values())
 
     def look(received: ReceivedFile) -> list[Look]:
+        if received.name in parts:
+            return []
+        if received.name in several:
+            return [_look_together(files, received.name, several[received.name], judge_slide)]
         return list(_look(files, received, judge_slide, whole))
 
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="survey") as pool:
@@ -67,6 +76,14 @@ def survey(files: Files, judge_slide: JudgeSlide) -> Survey:
     return whole
 
 
+def _look_together(files: Files, lead: str, others: frozenset[str], judge_slide: JudgeSlide) -> Look:
+    try:
+        with folders.dropped(files, lead, others) as (path, stored):
+            return judge_slide(path, lead, stored)
+    except SetAside as reason:
+        raise told(files.number(lead), reason) from None
+
+
 def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: Survey) -> Iterator[Look]:
     number = files.number(received.name)
     try:
@@ -74,6 +91,14 @@ def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: 
             kind = kinds.kind_of(path)
             if kind.family != "archive":
                 yield _judge(path, kind, received.name, None, number, judge_slide, whole)
+                return
+            several = folders.only_slide(path)
+            if several is not None:
+                with folders.unfolded(path, *several) as slide:
+                    yield judge_slide(slide, received.name, {})
+                yield from (
+                    Ignored(what=f"{number}/{key}: beside a slide") for key in folders.besides(path, *several)
+                )
                 return
             for member, unfolded in archive.extract(path, _folder(path)):
                 member_kind = kinds.kind_of(unfolded)
@@ -99,7 +124,7 @@ def _judge(
     whole: Survey,
 ) -> Look:
     if kind.family == "slide" and member is None:
-        return judge_slide(path, name)
+        return judge_slide(path, name, {})
     refused = kinds.refusal(kind)
     if refused is not None:
         raise refused

@@ -39,11 +39,15 @@ function list(lines) {
   $("problems").replaceChildren(...lines.map((line) => Object.assign(document.createElement("li"), { textContent: line })));
 }
 
+function worded(told, name) {
+  return told[ZH ? `${name}_zh` : name];
+}
+
 function explain(error) {
   if (error instanceof Refused) {
     const told = error.told.error || {};
-    say([told.message, told.todo].filter(Boolean).join(" "), "bad");
-    list(error.told.problems || []);
+    say([worded(told, "message"), worded(told, "todo")].filter(Boolean).join(" "), "bad");
+    list(worded(error.told, "problems") || []);
   } else {
     say(WORDS.unreachable, "bad");
   }
@@ -233,9 +237,8 @@ async function follow(drop) {
     const told = await api("GET", `/api/drops/${drop}`);
     if (told.state === "received") return say(`${WORDS.received} ${told.case_id}`, "good");
     if (told.reason && told.state !== "arriving") {
-      const words = ZH ? [told.reason.what_zh, told.reason.todo_zh] : [told.reason.what, told.reason.todo];
-      say(words.join(" "), "bad");
-      return list([...told.problems, ...told.missing]);
+      say(["what", "todo"].map((name) => worded(told.reason, name)).join(" "), "bad");
+      return list([...worded(told, "problems"), ...told.missing]);
     }
     await pause(1);
   }

@@ -43,7 +43,9 @@ def deidentify_file(
     with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
         part = Path(beside) / "part"
         done = dicom.deidentify_file(source, part, key, known, profile, engine=_engine())
-        second_pass.check(source, part, known, key.shift_days, profile)
+        second_pass.check(
+            source, part, known, key.shift_days, profile, engine=_engine(), blanked=done.blanked
+        )
         target.hardlink_to(part)
     return done
 

@@ -38,6 +38,7 @@ def make(
     priority: str,
     received_on: date,
     earlier: Sequence[Earlier] = (),
+    blanked_instances: int = 0,
 ) -> Brief:
     """The brief of a case.
 
@@ -68,6 +69,7 @@ def make(
         earlier=_intervals(earlier, examined),
         modalities=tuple(sorted({s.modality for st in found.studies for s in st.series})),
         instances=sum(len(s.instances) for st in found.studies for s in st.series),
+        blanked_instances=blanked_instances,
     )
 
 

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from importlib import resources
 
-from imaging.deid import profiles
+from imaging.deid import content, profiles
+from imaging.deid.layouts import LAYOUTS
 from imaging.deid.profiles import OPTIONS, REFUSED, Action
 
 Table = tuple[str, tuple[str, ...], tuple[tuple[str, ...], ...]]
@@ -23,6 +24,7 @@ _WORDS = {
     Action.PSEUDONYM: "pseudonym",
     Action.TOKEN: "replacement identifier",
     Action.AGE: "kept, or computed",
+    Action.COLOUR: "colours kept, words removed",
     Action.GRAPHICS: "shapes kept, text removed",
     Action.DESCEND: "kept, its attributes treated",
 }
@@ -44,13 +46,40 @@ def tables() -> Iterator[Table]:
     yield "All other attributes, by value representation", ("VR", "`basic`", "`network`"), _by_vr()
     yield "Private attributes that Retain Safe Private keeps", ("creator", "tag", "VR", "meaning"), _private()
     yield (
-        "Texts of content items that are cleaned, not removed",
-        ("code (DCM)", "concept"),
-        _concepts("cleaned texts"),
+        "Content items of PS3.15 Table E.3.4-1",
+        (
+            "code",
+            "concept",
+            "value type",
+            "table",
+            "`basic+clean-structured-content`",
+            "`network`",
+            "changed by",
+        ),
+        _content_items(),
     )
-    yield "Content items that are removed", ("code (DCM)", "concept"), _concepts("removed")
-    title = "removed unless patient characteristics are retained"
-    yield f"Content items {title}", ("code (DCM)", "concept"), _concepts(title)
+    title = "Content items that the table does not name, and whose text a machine writes: cleaned"
+    yield title, ("code", "concept"), _written_by_machines()
+    yield (
+        "Where ultrasound devices write the patient",
+        ("manufacturer", "model", "rows × columns", "columns, rows that are blanked", "published in"),
+        _layouts(),
+    )
+
+
+def _layouts() -> tuple[tuple[str, ...], ...]:
+    return tuple(
+        (
+            each.manufacturer or "any",
+            each.model or "any",
+            f"{each.rows} × {each.columns}" if each.rows else "any",
+            "; ".join(f"{r.left}-{r.right - 1}, {r.top}-{r.bottom - 1}" for r in each.rectangles)
+            if each.rectangles
+            else "all rows above the topmost calibrated region",
+            each.source,
+        )
+        for each in LAYOUTS
+    )
 
 
 def _tag(tag: int) -> str:
@@ -101,5 +130,17 @@ def _private() -> tuple[tuple[str, ...], ...]:
     )
 
 
-def _concepts(kind: str) -> tuple[tuple[str, ...], ...]:
-    return tuple((code, meaning) for code, meaning in _read("structured_content.json")[kind])
+def _content_items() -> tuple[tuple[str, ...], ...]:
+    cleaned, network = (profiles.parsed(n)[1] for n in ("basic+clean-structured-content", "network"))
+    made = []
+    for (scheme, code), kinds in content.table().items():
+        for kind, row in kinds.items():
+            actions = (_WORDS[profiles.resolve(row, options)] for options in (cleaned, network))
+            changed = ", ".join(f"{c} {a}" for c, a in row.actions.items() if c != "basic")
+            made.append((f"{code} ({scheme})", row.name, kind, row.actions["basic"], *actions, changed))
+    return tuple(made)
+
+
+def _written_by_machines() -> tuple[tuple[str, ...], ...]:
+    read: list[list[str]] = _read("table_e3_4_1.json")["written by machines"]
+    return tuple((f"{code} (DCM)", meaning) for code, meaning in read if ("DCM", code) not in content.table())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import itertools
 import mmap
@@ -17,6 +16,7 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from cases.documents import Area
 from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import graphics, objects, part10, pixels, profiles, reading
@@ -36,7 +36,7 @@ _CODE, _SCHEME, _MEANING = 0x00080100, 0x00080102, 0x00080104
 
 @dataclass(frozen=True, kw_only=True)
 class FileDone:
-    """A file that came out: its derived UIDs, its digest, and how often each action fell."""
+    """A file that came out: its derived UIDs, its size, how often each action fell, and what was blanked in it."""
 
     sop_class_uid: str
     sop_instance_uid: str
@@ -44,9 +44,8 @@ class FileDone:
     series_uid: str
     transfer_syntax_uid: str
     size: int
-    sha256: str
     actions: Mapping[str, int]
-    blanked_rows: int = 0
+    blanked: tuple[Area, ...] = ()
 
 
 def deidentify_file(
@@ -57,11 +56,14 @@ def deidentify_file(
     profile: str | Profile = "network",
     *,
     engine: Engine | None = None,
+    decided: pixels.Decisions | None = None,
 ) -> FileDone:
     """Writes the de-identified `source` to `target`, which must not be there yet; the same bytes in every run.
 
     :param known: what is known besides this file's own headers (`known.from_order`).
     :param engine: reads text in pictures that may show some; without one, such files are withheld.
+    :param decided: what people decided about pictures that were doubtful before.
+    :raises imaging.deid.doubts.PixelsDoubtful: if a person must look at the picture.
     :raises Quarantine: `file-damaged`, `format-unknown`, `uid-invalid`, `reading-loss`, `pixels-doubtful`,
         `read-limit`. Then nothing is at `target`.
     :raises imaging.deid.objects.LeftOut: if the object stays behind by design.
@@ -75,27 +77,32 @@ def deidentify_file(
         objects.check_whole_slide(source)
     _complete_uids(elements, head)
     known = known.union(from_data_set(elements))
-    looked = pixels.treat(source, elements, head, kind, known, engine)
+    looked = pixels.treat(source, elements, head, kind, known, engine, decided)
     reader = engine if "clean-graphics" in chosen.options else None
     overlays = graphics.overlays_without_text(elements, reader, big=head.encoding.big)
-    counts = transform(elements, key, known, chosen, overlays=overlays, looked_at=True)
+    counts = transform(
+        elements, key, known, chosen, overlays=overlays, looked_at=True, blanked=looked.blanked
+    )
     sop_class = value_of(elements, _SOP_CLASS)
     begin = part10.written_head(sop_class, value_of(elements, _SOP_INSTANCE), looked.transfer_syntax)
     try:
         chunks: Iterable[Value] = Writer(head.encoding).chunks(elements)
-        size, sha256 = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
+        size = _write(target, begin, part10.deflated(chunks) if head.deflated else chunks)
     except Damaged as damage:
         raise Quarantine("file-damaged", str(damage)) from damage
+    return _done(elements, looked, size, counts)
+
+
+def _done(elements: DataSet, looked: pixels.Looked, size: int, counts: Counter[str]) -> FileDone:
     return FileDone(
-        sop_class_uid=sop_class,
+        sop_class_uid=value_of(elements, _SOP_CLASS),
         sop_instance_uid=value_of(elements, _SOP_INSTANCE),
         study_uid=value_of(elements, _STUDY),
         series_uid=value_of(elements, _SERIES),
         transfer_syntax_uid=looked.transfer_syntax,
         size=size,
-        sha256=sha256,
         actions=dict(sorted(counts.items())),
-        blanked_rows=looked.blanked_rows,
+        blanked=looked.blanked,
     )
 
 
@@ -138,11 +145,13 @@ def transform(
     *,
     overlays: frozenset[int] = frozenset(),
     looked_at: bool = False,
+    blanked: tuple[Area, ...] = (),
 ) -> Counter[str]:
     """Treats a data set in place by the profile, says in it what was done, and counts the actions.
 
     :param overlays: the groups 60xx that hold no text and stay.
     :param looked_at: whether its pixels were; if not, the output does not say that they were cleaned.
+    :param blanked: the areas of its pixels that were blanked.
     :raises Quarantine: `reading-loss`.
     """
     before = reading.needed(elements)
@@ -150,7 +159,7 @@ def transform(
         key=key, known=_removable(known, elements, profile), profile=profile, overlays=overlays
     )
     execution.run(elements)
-    for element in _statement(profile, looked_at=looked_at):
+    for element in _statement(profile, looked_at=looked_at, blanked=blanked):
         insert(elements, element)
     if profile.rules.get(0x00101010) is Action.AGE:
         reading.require(before, reading.needed(elements), age=execution.age)
@@ -165,8 +174,9 @@ def _removable(known: KnownIdentity, elements: DataSet, profile: Profile) -> Kno
     return replace(known, places=(), addresses=tuple(a for a in known.addresses if a not in own.addresses))
 
 
-def _statement(profile: Profile, *, looked_at: bool) -> tuple[Element, ...]:
+def _statement(profile: Profile, *, looked_at: bool, blanked: tuple[Area, ...]) -> tuple[Element, ...]:
     """What the output says of itself (PS3.15 E.1.1, PS3.3 C.7.1.1)."""
+    method = (profile.method, *(_in_words(area) for area in blanked))
     codes = [
         [
             Element(_CODE, "SH", code.encode("ascii")),
@@ -178,10 +188,16 @@ def _statement(profile: Profile, *, looked_at: bool) -> tuple[Element, ...]:
     ]
     return (
         Element(_REMOVED, "CS", b"YES"),
-        Element(_METHOD, "LO", profile.method.encode("ascii")),
+        Element(_METHOD, "LO", "\\".join(method).encode("ascii")),
         Element(_METHOD_CODES, "SQ", b"", codes),
         Element(_TEMPORAL, "CS", profile.dates.encode("ascii")),
     )
+
+
+def _in_words(area: Area) -> str:
+    """A blanked area as (0012,0063) names it: from 1 and inclusive, as DICOM counts, in at most 64 characters."""
+    columns, rows = f"{area.left + 1}-{area.right}", f"{area.top + 1}-{area.bottom}"
+    return f"blanked: columns {columns} rows {rows} frames {area.first + 1}-{area.last + 1}"
 
 
 def _parsed(buffer: memoryview, head: part10.Head) -> DataSet:
@@ -201,21 +217,17 @@ def _complete_uids(elements: DataSet, head: part10.Head) -> None:
             raise Quarantine("uid-invalid", f"the file has no {name} UID")
 
 
-def _write(target: Path, begin: bytes, chunks: Iterable[Value]) -> tuple[int, str]:
-    """Writes and digests in one pass; leaves nothing behind if it fails."""
-    digest, size = hashlib.sha256(), 0
+def _write(target: Path, begin: bytes, chunks: Iterable[Value]) -> int:
+    """Writes a new file and says how large it is; leaves nothing behind if it fails."""
     try:
         with target.open("xb") as stream:
-            for piece in itertools.chain((begin,), chunks):
-                stream.write(piece)
-                digest.update(piece)
-                size += len(piece)
+            size = sum(stream.write(piece) for piece in itertools.chain((begin,), chunks))
     except FileExistsError:
         raise
     except BaseException:
         target.unlink(missing_ok=True)
         raise
-    return size, digest.hexdigest()
+    return size
 
 
 def _mapped(source: Path) -> memoryview:

@@ -7,49 +7,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
-from multiprocessing import get_context
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 from cases.errors import Quarantine
 from cases.ports import PatientKey
 from imaging.deid import dicom, keys, second_pass
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
+from imaging.deid.report import FileReport
 from imaging.ocr import Engine
 from imaging.slides import deid as slide_deid
 from imaging.slides.formats import SUFFIXES, recognise
 from imaging.slides.plan import write
+from imaging.slides.source import files_below
 from imaging.slides.written import require_no_text
-
-Verdict = Literal["clean", "withheld", "left-out"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileReport:
-    """What became of one file. `name` is the source's path and may carry identity: the report is its owner's.
-
-    `named` is where the clean file stands below the destination. `reasons` are (code, detail) without identity.
-    `converted` says by what the file was converted before, if it had to be.
-    """
-
-    name: str
-    verdict: Verdict
-    format: str = ""
-    named: str = ""
-    size: int = 0
-    sha256: str = ""
-    reasons: tuple[tuple[str, str], ...] = ()
-    actions: Mapping[str, int] = field(default_factory=dict)
-    converted: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The report's own fields, for a JSON file."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +47,7 @@ class Run:
         )
 
 
-def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Iterator[FileReport]:
+def deidentify_tree(source: Path, dest: Path, run: Run) -> Iterator[FileReport]:
     """De-identifies `source`, a file or a folder, into the folder `dest`; one report for each file, in order.
 
     Links are not followed. A name that is taken in `dest` withholds the file.
@@ -83,33 +58,23 @@ def deidentify_tree(source: Path, dest: Path, run: Run, *, jobs: int = 1) -> Ite
     here, there = root.resolve(), dest.resolve()
     if source.is_dir() and (here == there or here in there.parents or there in here.parents):
         raise ValueError("source and destination must not lie in each other")
-    files = (
-        sorted(p for p in source.rglob("*") if p.is_file() and not p.is_symlink())
-        if source.is_dir()
-        else [source]
-    )
+    files = files_below(source) if source.is_dir() else [source]
     dest.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=there.parent) as beside:
-        one = functools.partial(deidentify_one, root=root, dest=dest, run=run, beside=Path(beside))
-        if jobs == 1:
-            yield from map(one, files)
-            return
-        forking = get_context("forkserver")
-        forking.set_forkserver_preload([__name__])  # imported once, not by each process
-        with ProcessPoolExecutor(jobs, mp_context=forking) as pool:
-            yield from pool.map(one, files)
+        for file in files:
+            yield deidentify_one(file, root=root, dest=dest, run=run, beside=Path(beside))
 
 
 def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path) -> FileReport:
     """One file into `dest`, or the reason why not. Never raises for what is in the file."""
     name = str(file.relative_to(root))
-    part = beside / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    own = beside / hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
+    own.mkdir()
     try:
-        made = _dicom(file, part, run) if _is_dicom(file) else _slide(file, part, run, name)
+        made = _dicom(file, own / "part", run) if _is_dicom(file) else _slide(file, own, run, name)
         named = Path(name) if run.keep_names else made.named
-        target = dest / named
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.hardlink_to(part)
+        size, sha256 = _of_all(made.files)
+        _move_in(made.files, dest / named)
     except LeftOut as why:
         return FileReport(name=name, verdict="left-out", reasons=(("left-out", str(why)),))
     except Quarantine as why:
@@ -119,24 +84,44 @@ def deidentify_one(file: Path, *, root: Path, dest: Path, run: Run, beside: Path
             name=name, verdict="withheld", reasons=(("name-taken", "the destination has such a file"),)
         )
     finally:
-        part.unlink(missing_ok=True)
+        shutil.rmtree(own)
     return FileReport(
         name=name,
         verdict="clean",
         format=made.format,
         named=str(named),
-        size=made.size,
-        sha256=made.sha256,
+        size=size,
+        sha256=sha256,
         actions=made.actions,
     )
 
 
+def _of_all(files: Sequence[Path]) -> tuple[int, str]:
+    """Bytes and SHA-256 of the files one after the other."""
+    running = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as stream:
+            hashlib.file_digest(stream, lambda: running)
+    return sum(file.stat().st_size for file in files), running.hexdigest()
+
+
+def _move_in(files: Sequence[Path], target: Path) -> None:
+    """The file that opens a slide comes last, and the folder of its others must be new."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if len(files) > 1:
+        if target.exists():
+            raise FileExistsError(target)
+        target.with_suffix("").mkdir()
+    for file in files[1:]:
+        (target.with_suffix("") / file.name).hardlink_to(file)
+    target.hardlink_to(files[0])
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Made:
+    files: tuple[Path, ...]
     format: str
     named: Path
-    size: int
-    sha256: str
     actions: Mapping[str, int]
 
 
@@ -148,29 +133,27 @@ def _is_dicom(file: Path) -> bool:
 def _dicom(file: Path, part: Path, run: Run) -> _Made:
     key = run.key_of(dicom.patient_of(file))
     done = dicom.deidentify_file(file, part, key, run.known, run.profile, engine=_engine())
-    second_pass.check(file, part, run.known, key.shift_days, run.profile)
+    second_pass.check(
+        file, part, run.known, key.shift_days, run.profile, engine=_engine(), blanked=done.blanked
+    )
     named = Path(done.study_uid or "study", done.series_uid or "series", f"{done.sop_instance_uid}.dcm")
-    return _Made(format="dicom", named=named, size=done.size, sha256=done.sha256, actions=done.actions)
+    return _Made(files=(part,), format="dicom", named=named, actions=done.actions)
 
 
-def _slide(file: Path, part: Path, run: Run, name: str) -> _Made:
+def _slide(file: Path, own: Path, run: Run, name: str) -> _Made:
     found = recognise(file)
     if found is None:
         raise Quarantine("format-unknown", "neither DICOM nor a slide")
     plan = slide_deid.plan_slide(file)
-    write(plan, file, part)
+    part = own / f"part{SUFFIXES[found.code]}"
+    written = write(plan, file, part)
     slide_deid.check_written(part, identity_values=(*plan.removed_values, *run.known.values()))
     require_no_text(part, identity_values=run.known.values())
-    digest = hashlib.sha256()
-    with part.open("rb") as stream:
-        while piece := stream.read(1 << 20):
-            digest.update(piece)
     named = Path(f"{keys.token(run.secret, 'slide', f'{run.clinic}/{name}')}{SUFFIXES[found.code]}")
     return _Made(
+        files=written,
         format=found.code,
         named=named,
-        size=plan.size,
-        sha256=digest.hexdigest(),
         actions=dict.fromkeys(plan.removed, 1),
     )
 

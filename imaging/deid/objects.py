@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
 from pydicom.uid import UID_dictionary
 
 from cases.errors import Quarantine, TeledxError
 from imaging.deid import content
 from imaging.deid.elements import DataSet, Element
 from imaging.deid.rules import value_of
+from imaging.dicom.previews import preview
 from imaging.slides import dicom_wsi
+from imaging.slides.look import PREVIEW_SIDE
+from imaging.slides.written import require_no_text_in
 
 _STORAGE = "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY = "1.2.840.10008.1.3.10"
@@ -78,12 +83,26 @@ def judge(elements: DataSet) -> Kind:
 def check_whole_slide(source: Path) -> None:
     """Whether a whole-slide instance may leave, and its frames hold picture alone.
 
-    :raises LeftOut: if it is a label or an overview, or shows the label.
+    :raises LeftOut: if it is a label or an overview, or a thumbnail that shows the label or other writing.
     :raises Quarantine: `slide-unsafe`, `file-damaged`.
     """
-    if not dicom_wsi.read_instance(source).leaves:
+    instance = dicom_wsi.read_instance(source)
+    if not instance.leaves:
         raise LeftOut("a slide's label or overview stays behind")
     dicom_wsi.check_frames(source)
+    if instance.role == "THUMBNAIL" and _shows_writing(source):
+        raise LeftOut("a slide's thumbnail on which something is written stays behind")
+
+
+def _shows_writing(source: Path) -> bool:
+    picture = preview(source, side=PREVIEW_SIDE)
+    assert picture is not None, "its frames were walked"
+    try:
+        with Image.open(io.BytesIO(picture)) as shown:
+            require_no_text_in(shown.convert("RGB"))
+    except Quarantine:
+        return True
+    return False
 
 
 def _may_show_text(elements: DataSet, sop_class: str, types: tuple[str, ...]) -> bool:

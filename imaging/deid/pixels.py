@@ -1,97 +1,90 @@
-"""Burned-in text: the rows above an ultrasound's regions are blanked, the rest is read, and what identifies withholds.
+"""Burned-in text: what a device is known to write is blanked, the rest is read, and what identifies waits for a person.
 
-A device that calibrates its regions (Sequence of Ultrasound Regions, PS3.3 C.8.5.5) writes the patient above the
-topmost one, and no echo. Everything else is only looked at: a box over anatomy is never blanked by the machine.
+The machine blanks by `imaging.deid.layouts` alone: a box over anatomy is never blanked without a person, whose decision
+(`imaging.deid.doubts`) holds for the very bytes and the very findings that were looked at, and for nothing else.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
-from pydicom.pixels.encoders import RLELosslessEncoder
-from pydicom.uid import RLELossless
 
+from cases.documents import Area, Finding, PixelDecision
 from cases.errors import Quarantine
+from imaging.deid import blanking, codestreams, layouts
+from imaging.deid.doubts import PixelsDoubtful, around, marked, to_blank, verdict_on
 from imaging.deid.elements import PIXEL_DATA, DataSet, Element
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import Kind, has
 from imaging.deid.part10 import Head
-from imaging.deid.rules import insert, value_of
+from imaging.deid.rules import insert
+from imaging.deid.sheets import Sheet, sheets
 from imaging.deid.text import spans
 from imaging.dicom import frames
-from imaging.ocr import Engine, TextBox, eight_bit
+from imaging.dicom.pixels import VIDEO
+from imaging.ocr import Engine, TextBox
 
 Frame = NDArray[Any]
-_REGIONS, _REGION_TOP = 0x00186011, 0x0018601A
-_ROWS, _COLUMNS, _SAMPLES, _PLANAR, _ALLOCATED = 0x00280010, 0x00280011, 0x00280002, 0x00280006, 0x00280100
-_PHOTOMETRIC, _BURNED_IN, _FRAMES = 0x00280004, 0x00280301, 0x00280008
-_COMPOSITE = 16
-_LOOKED_AT_ONE_BY_ONE = 4
+# What people decided about pictures, by the SHA-256 of the instance, the oldest first.
+Decisions = Mapping[str, Sequence[PixelDecision]]
+_BURNED_IN = 0x00280301
 _LOOSE_DATE = re.compile(r"(?:19|20)\d{2}[-/.年]\d{1,2}[-/.月]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}")
 _SQUEEZED_LEAST = 5
 _KNOWN = "a name or number of this case"
+_PLAIN_TEXT = "text that does not identify by itself"
+_NOTHING_READ = "burned-in text that was not read"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Looked:
-    """What was done to the pixels: how many rows were blanked, and the transfer syntax they are in now."""
+    """What was done to the pixels: the areas that were blanked, and the transfer syntax that they are in now."""
 
-    blanked_rows: int = 0
+    blanked: tuple[Area, ...] = ()
     transfer_syntax: str = ""
 
 
 def treat(
-    source: Path, elements: DataSet, head: Head, kind: Kind, known: KnownIdentity, engine: Engine | None
+    source: Path,
+    elements: DataSet,
+    head: Head,
+    kind: Kind,
+    known: KnownIdentity,
+    engine: Engine | None,
+    decided: Decisions | None = None,
 ) -> Looked:
     """Blanks what may be blanked in `elements`' pixel data, and reads the rest.
 
     :param elements: the data set before its attributes are treated.
-    :raises Quarantine: `pixels-doubtful` if text that identifies is left, or nobody can tell.
+    :raises PixelsDoubtful: if a person must look at what was found.
+    :raises Quarantine: `pixels-doubtful` if nobody can tell, or such pixels cannot be blanked.
     """
     _no_bits_beside_the_picture(elements)
     pixel_data = has(elements, PIXEL_DATA)
+    if pixel_data is not None and pixel_data.fragments:
+        pixel_data.value = codestreams.silenced(pixel_data.value)
     if not kind.look or pixel_data is None:
         return Looked(transfer_syntax=head.transfer_syntax)
     if engine is None:
         raise Quarantine("pixels-doubtful", "the picture may show text, and no reader of text was given")
     opened = frames.open_instance(source)
-    rows = rows_above_regions(elements, big=head.encoding.big)
-    dates = _days(elements)
-    written = any(_frame_top_is_written(f, rows) for f in _every(opened)) if rows else False
-    identified = tuple(
-        w for picture in _pictures(opened) for w in _identifying(engine, picture, rows, known, dates)
-    )
-    if identified:
-        raise Quarantine("pixels-doubtful", f"text in the picture: {', '.join(sorted(set(identified)))}")
-    if kind.burned_in and not written:
-        raise Quarantine(
-            "pixels-doubtful", "the file says that text is burned in, and none that identifies was found"
-        )
-    if not written:
-        return Looked(transfer_syntax=head.transfer_syntax)
-    syntax = _blank(elements, pixel_data, opened, head, rows)
-    insert(elements, Element(_BURNED_IN, "CS", b"NO"))
-    return Looked(blanked_rows=rows, transfer_syntax=syntax)
-
-
-def rows_above_regions(elements: DataSet, *, big: bool = False) -> int:
-    """How many rows stand above the topmost ultrasound region; 0 if no region is calibrated. `big`: endian."""
-    regions = has(elements, _REGIONS)
-    tops = [
-        struct.unpack(">L" if big else "<L", bytes(top.value))[0]
-        for item in (regions.items or () if regions else ())
-        if (top := has(item, _REGION_TOP)) is not None and len(top.value) == 4
-    ]
-    return min(tops, default=0)
+    with frames.decoding():
+        _nothing_after_the_frames(pixel_data, opened)
+    own = _written_areas(elements, pixel_data, opened, head)
+    days = _days(elements)
+    read = [_findings(engine, sheet, own, known, days) for sheet in sheets(opened)]
+    doubtful = _doubtful(read, opened, declared=kind.burned_in and not own)
+    areas = (*own, *_decided(source, opened, doubtful, decided or {}))
+    syntax = blanking.blank(elements, opened, head, areas) if areas else head.transfer_syntax
+    if areas or kind.burned_in:
+        insert(elements, Element(_BURNED_IN, "CS", b"NO"))
+    return Looked(blanked=areas, transfer_syntax=syntax)
 
 
 def _no_bits_beside_the_picture(elements: DataSet) -> None:
@@ -101,46 +94,103 @@ def _no_bits_beside_the_picture(elements: DataSet) -> None:
             raise Quarantine("pixels-doubtful", "an overlay stands in the unused bits of the pixels")
 
 
+def _nothing_after_the_frames(pixel_data: Element, opened: frames.Opened) -> None:
+    """Pixels beyond the last frame are a picture that no decoder shows, and nobody looks at.
+
+    A byte that makes the length even is none, nor is a fragment that goes on with the one before.
+    """
+    if _is_more(pixel_data, opened):
+        raise Quarantine("pixels-doubtful", "the pixel data holds more than its frames")
+
+
+def _is_more(pixel_data: Element, opened: frames.Opened) -> bool:
+    dataset = opened.dataset
+    if pixel_data.fragments:
+        video = frames.transfer_syntax(dataset) in VIDEO
+        return not video and codestreams.begun(pixel_data.value) > opened.frames
+    halved = dataset.get("PhotometricInterpretation") == "YBR_FULL_422"
+    samples = 2 if halved else int(dataset.get("SamplesPerPixel", 1))
+    bits = dataset.Rows * dataset.Columns * opened.frames * samples * dataset.BitsAllocated
+    return any(bytes(pixel_data.value[-(-bits // 16) * 2 :]))
+
+
 def _days(elements: DataSet) -> frozenset[str]:
     found = {bytes(e.value).decode("latin-1").strip(" \0") for e in elements if e.vr == "DA"}
     return frozenset(d for d in found if re.fullmatch(r"\d{8}", d))
 
 
-def _every(opened: frames.Opened) -> Iterator[Frame]:
-    return (frames.decode(opened, index) for index in range(opened.frames))
+def _written_areas(
+    elements: DataSet, pixel_data: Element, opened: frames.Opened, head: Head
+) -> tuple[Area, ...]:
+    """Where the device is known to write and did so, in some frame; nowhere if such pixels cannot be blanked."""
+    dataset = opened.dataset
+    if not blanking.possible(dataset, head):
+        return ()
+    known = layouts.areas(
+        elements, rows=dataset.Rows, columns=dataset.Columns, frames=opened.frames, big=head.encoding.big
+    )
+    written = [a for a in known if any(_is_written(frame, a) for frame in frames.every(opened))]
+    return tuple(blanking.fitted(pixel_data, opened, head, area) for area in written)
 
 
-def _frame_top_is_written(frame: Frame, rows: int) -> bool:
-    return bool(np.ptp(frame[:rows].reshape(-1, frame.shape[2] if frame.ndim == 3 else 1), axis=0).any())
+def _is_written(frame: Frame, area: Area) -> bool:
+    held = frame[area.top : area.bottom, area.left : area.right]
+    return bool(np.ptp(held.reshape(-1, frame.shape[2] if frame.ndim == 3 else 1), axis=0).any())
 
 
-def _pictures(opened: frames.Opened) -> Iterator[Frame]:
-    """What is read: few frames one by one, many as the brightest and darkest of every 16: none is missed."""
-    if opened.frames <= _LOOKED_AT_ONE_BY_ONE:
-        yield from map(eight_bit, _every(opened))
-        return
-    for start in range(0, opened.frames, _COMPOSITE):
-        brightest: Frame | None = None
-        darkest: Frame | None = None
-        for index in range(start, min(start + _COMPOSITE, opened.frames)):
-            picture = eight_bit(frames.decode(opened, index))
-            brightest = picture if brightest is None else np.maximum(brightest, picture)
-            darkest = picture if darkest is None else np.minimum(darkest, picture)
-        assert brightest is not None
-        assert darkest is not None
-        yield brightest
-        yield darkest
+def _findings(
+    engine: Engine, sheet: Sheet, own: Sequence[Area], known: KnownIdentity, days: frozenset[str]
+) -> list[Finding]:
+    """Every line of text outside the areas that the machine blanks."""
+    shown = sheet.picture.copy()
+    for area in own:
+        shown[area.top : area.bottom, area.left : area.right] = 0
+    if not np.ptp(shown):
+        return []
+    lines = ((around(box, sheet), what_identifies(box, known, days)) for box in engine.read(shown))
+    return [
+        Finding(area=area, what="; ".join(what) or _PLAIN_TEXT, known=_KNOWN in what) for area, what in lines
+    ]
 
 
-def _identifying(
-    engine: Engine, picture: Frame, rows: int, known: KnownIdentity, dates: frozenset[str]
-) -> Iterator[str]:
-    """What identifies below the rows that are blanked."""
-    shown = picture[rows:]
-    if not shown.shape[0] or not np.ptp(shown):
-        return
-    for box in engine.read(shown):
-        yield from what_identifies(box, known, dates)
+def _doubtful(
+    read: Sequence[Sequence[Finding]], opened: frames.Opened, *, declared: bool
+) -> list[list[Finding]]:
+    """What a person must look at, by sheet: what identifies; else all text, where the file says that it identifies."""
+    identifying = [[f for f in findings if f.what != _PLAIN_TEXT] for findings in read]
+    if any(identifying) or not declared:
+        return identifying
+    if any(read):
+        return [list(findings) for findings in read]
+    dataset = opened.dataset
+    everything = Area(left=0, top=0, right=dataset.Columns, bottom=dataset.Rows, last=opened.frames - 1)
+    return [[Finding(area=everything, what=_NOTHING_READ, known=False)], *([] for _ in read[1:])]
+
+
+def _decided(
+    source: Path, opened: frames.Opened, doubtful: Sequence[Sequence[Finding]], decided: Decisions
+) -> tuple[Area, ...]:
+    """What a person had blanked of what is doubtful in this very file.
+
+    :raises PixelsDoubtful: if no person has decided about some of it.
+    """
+    findings = [f for each in doubtful for f in each]
+    if not findings:
+        return ()
+    with source.open("rb") as stream:
+        instance = hashlib.file_digest(stream, "sha256").hexdigest()
+    decisions = decided.get(instance, ())
+    if any(verdict_on(f, decisions) is None for f in findings):
+        pictures = marked(zip(sheets(opened), doubtful, strict=True))
+        raise PixelsDoubtful(_in_words(findings), instance, pictures)
+    return to_blank(decisions, findings)
+
+
+def _in_words(findings: Sequence[Finding]) -> str:
+    kinds = {part for f in findings for part in f.what.split("; ")}
+    if kinds <= {_PLAIN_TEXT, _NOTHING_READ}:
+        return "the file says that text is burned in, and none that identifies was found"
+    return f"text in the picture: {'; '.join(sorted(kinds))}"
 
 
 def what_identifies(
@@ -163,83 +213,3 @@ def what_identifies(
 def squeeze(text: str) -> str:
     """Letters and digits alone, in one case."""
     return re.sub(r"[\W_]+", "", text).casefold()
-
-
-def _number(elements: DataSet, head: Head, tag: int, default: int) -> int:
-    element = has(elements, tag)
-    if element is None or len(element.value) < 2:
-        return default
-    return int.from_bytes(bytes(element.value)[:2], "big" if head.encoding.big else "little")
-
-
-_BLANKABLE = frozenset({"RGB", "MONOCHROME2", "PALETTE COLOR", "YBR_FULL"})
-_BLANKABLE_PACKED = _BLANKABLE | {"YBR_FULL_422", "YBR_RCT", "YBR_ICT"}
-
-
-def _blank(elements: DataSet, pixel_data: Element, opened: frames.Opened, head: Head, rows: int) -> str:
-    """Blanks the first `rows` rows of every frame; returns the transfer syntax that the pixels are in now."""
-    photometric = value_of(elements, _PHOTOMETRIC)
-    samples = _number(elements, head, _SAMPLES, 1)
-    if photometric not in (_BLANKABLE_PACKED if head.encapsulated else _BLANKABLE):
-        raise Quarantine(
-            "pixels-doubtful",
-            f"text above the regions, and rows of {photometric or 'unnamed'} pixels cannot be blanked",
-        )
-    if head.encapsulated:
-        return _blank_encapsulated(elements, pixel_data, opened, rows, samples)
-    shape = (opened.frames, _number(elements, head, _ROWS, 0), _number(elements, head, _COLUMNS, 0))
-    width = np.dtype(f"u{_number(elements, head, _ALLOCATED, 8) // 8}")
-    width = width.newbyteorder(">" if head.encoding.big else "<")
-    # PS3.5 annex D.3 of 2004: samples of one byte in big-endian OW words stand second one first
-    swapped = head.encoding.big and width.itemsize == 1 and pixel_data.vr == "OW"
-    stored = _swapped(pixel_data.value) if swapped else pixel_data.value
-    flat = np.frombuffer(stored, width, count=int(np.prod(shape)) * samples).copy()
-    black = np.array([0, 128, 128] if photometric == "YBR_FULL" else [0] * samples, width)
-    if samples > 1 and _number(elements, head, _PLANAR, 0) == 1:
-        flat.reshape(shape[0], samples, *shape[1:])[:, :, :rows] = black[:, None, None]
-    else:
-        flat.reshape(*shape, samples)[:, :rows] = black
-    blanked = flat.tobytes() + bytes(stored[flat.nbytes :])
-    pixel_data.value = _swapped(blanked) if swapped else blanked
-    return head.transfer_syntax
-
-
-def _swapped(words: bytes | bytearray | memoryview) -> bytes:
-    """The two bytes of each word exchanged."""
-    return np.frombuffer(words, "<u2").byteswap().tobytes()
-
-
-def _blank_encapsulated(
-    elements: DataSet, pixel_data: Element, opened: frames.Opened, rows: int, samples: int
-) -> str:
-    """Decoded, blanked, and packed again without loss: RLE (PS3.5 annex G)."""
-    packed = []
-    described = _described(opened.dataset, samples)
-    for frame in _every(opened):
-        blank = np.array(frame, order="C")
-        blank[:rows] = 0
-        packed.append(RLELosslessEncoder.encode(blank, **described))
-    pixel_data.value, pixel_data.fragments, pixel_data.vr = _fragments(packed), True, "OB"
-    insert(elements, Element(_PHOTOMETRIC, "CS", described["photometric_interpretation"].encode("ascii")))
-    if samples == 3:
-        insert(elements, Element(_PLANAR, "US", b"\0\0"))
-    return str(RLELossless)
-
-
-def _fragments(packed: list[bytes]) -> bytes:
-    """Encapsulated frames without the sequence delimiter, which the writer adds."""
-    return encapsulate(packed, has_bot=True).removesuffix(b"\xfe\xff\xdd\xe0\0\0\0\0")
-
-
-def _described(dataset: Dataset, samples: int) -> dict[str, Any]:
-    return {
-        "rows": dataset.Rows,
-        "columns": dataset.Columns,
-        "samples_per_pixel": samples,
-        "photometric_interpretation": "RGB" if samples == 3 else dataset.PhotometricInterpretation,
-        "planar_configuration": 0,
-        "bits_allocated": dataset.BitsAllocated,
-        "bits_stored": dataset.BitsStored,
-        "pixel_representation": dataset.PixelRepresentation,
-        "number_of_frames": 1,
-    }

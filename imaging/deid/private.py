@@ -12,14 +12,14 @@ from imaging.deid.elements import DataSet, Element
 from imaging.deid.profiles import Action
 
 # bytes of one value; text and numbers written as text have no such size
-_SIZES = {"FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2}
+_SIZES = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "UL": 4, "US": 2}
 _FORMS = {
     "CS": re.compile(rb"[A-Z0-9_ ]{0,16}(?:\\[A-Z0-9_ ]{0,16})*\0?"),
     "DS": re.compile(rb"[0-9+\-.eE ]{1,16}(?:\\[0-9+\-.eE ]{1,16})*\0?"),
     "IS": re.compile(rb"[0-9+\- ]{1,13}(?:\\[0-9+\- ]{1,13})*\0?"),
     "UI": re.compile(rb"[0-9.]{1,64}(?:\\[0-9.]{1,64})*\0?"),
 }
-_TEXTS = frozenset({"LO", "LT", "SH"})
+_TEXTS = frozenset({"LO", "LT", "SH", "ST"})
 _LONGEST = 0xFFFE
 CREATOR = "a private creator"
 

@@ -29,6 +29,7 @@ class Action(enum.Enum):
     PSEUDONYM = "the patient's pseudonym"
     TOKEN = "a keyed replacement identifier of its role"  # noqa: S105
     AGE = "the age computed before the birth date goes"
+    COLOUR = "a colour profile without its words: who made it, when, for what device"
     GRAPHICS = "drawn shapes stay, text among them goes"
     DESCEND = "the sequence stays, its attributes are treated by this same table"
 
@@ -154,6 +155,7 @@ _BEYOND: tuple[tuple[int, Action, str], ...] = (
     (0x00404073, Action.REMOVE, "an address that holds UIDs and hosts"),
     (0x00080300, Action.REMOVE, "describes private attributes, which are gone"),
     (0x00081190, Action.REMOVE, "an address that holds UIDs and hosts"),
+    (0x00282000, Action.COLOUR, "a colour profile has a maker, a date and texts of its own (ICC.1)"),
     (0x00287FE0, Action.REMOVE, "pixels at an address"),
     (0x04000500, Action.REMOVE, "the removed attributes, encrypted for somebody else"),
     (0x04000510, Action.REMOVE, "the removed attributes, encrypted for somebody else"),

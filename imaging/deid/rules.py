@@ -19,6 +19,7 @@ from imaging.deid.known import KnownIdentity, declared_charset
 from imaging.deid.profiles import CLASS_UIDS, Action, Profile
 from imaging.deid.text import clean
 from imaging.dicom import charsets
+from imaging.slides.icc import neutral_profile
 
 REMOVED = "REMOVED"
 _TEXTS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -65,21 +66,21 @@ def _depends_on_itself(element: Element, place: _Place) -> bool:
     creators, the concept of a content item, an overlay's other parts), and not in its items."""
     if element.items is not None or element.fragments or len(element.value) > _REMEMBERED_BYTES:
         return False
-    return not place.concept and not element.tag & 0x10000 and element.tag >> 24 != 0x60
+    return not place.about.code and not element.tag & 0x10000 and element.tag >> 24 != 0x60
 
 
 @dataclass(slots=True)
 class _Place:
     """Where an element stands: the character sets in force, and whether its sequence is made a dummy whole.
 
-    `safe`: the level's private attributes that are kept, with their VRs; `concept`: what its content item is about.
+    `safe`: the level's private attributes that are kept, with their VRs; `about`: what its content item is about.
     """
 
     declared: tuple[str, ...]
     dummies: bool = False
     root: bool = False
     safe: Mapping[int, str] = field(default_factory=dict)
-    concept: str = ""
+    about: content.About = content.NOTHING
 
 
 @dataclass
@@ -108,7 +109,7 @@ class Execution:
             elements, place = stack.pop()
             place.declared = declared_charset(elements) or place.declared
             self._look_around(elements, place)
-            looked_at = elements if place.safe else [e for e in elements if not e.tag & 0x10000]
+            looked_at = [e for e in elements if not e.tag & 0x10000 or e.tag in place.safe]
             self.counts["remove"] += len(elements) - len(looked_at)
             kept = [kept for e in looked_at if (kept := self._treat(e, place, stack)) is not None]
             elements[:] = private.without_ownerless_creators(kept) if place.safe else kept
@@ -122,7 +123,7 @@ class Execution:
         if "retain-safe-private" in options and not place.dummies:
             place.safe = private.safe(elements)
         if "clean-structured-content" in options and not place.root:
-            place.concept = content.concept_of(elements)
+            place.about = content.about(elements)
 
     def _treat(self, element: Element, place: _Place, stack: list[tuple[DataSet, _Place]]) -> Element | None:
         """What becomes of an element: as it was for the same value of this patient before, or worked out."""
@@ -158,10 +159,9 @@ class Execution:
             element.items = graphics.without_text(element.items or [])
             if not element.items:
                 return None
-        if tag == content.CONTENT and action is Action.DESCEND:
-            kept = "retain-patient-characteristics" in self.profile.options
-            element.items = content.without_subject(element.items or [], retains_characteristics=kept)
         if element.items is not None and action not in (Action.REMOVE, Action.EMPTY):
+            if not self._keep_content(element):
+                return None
             dummies = place.dummies or action is Action.DUMMY
             stack.extend((item, _Place(place.declared, dummies)) for item in element.items)
             return element
@@ -170,6 +170,15 @@ class Execution:
         if element.vr == "UN" and element.items is None and not element.private:
             element.vr = dictionary_vr(tag) if dictionary_vr(tag) != "SQ" else "UN"
         return _EXECUTE[action](self, element, place)
+
+    def _keep_content(self, element: Element) -> bool:
+        """Takes out the content items that the table removes; whether the sequence may stay after that."""
+        items, options = element.items or [], self.profile.options
+        if "clean-structured-content" not in options:
+            return True
+        element.items = content.kept(items, options)
+        self.counts["remove"] += len(items) - len(element.items)
+        return bool(element.items or not items) or element.tag != content.CONTENT
 
     def _action(self, element: Element, place: _Place) -> Action:
         """The rule for an element: its own, its group's, or that of its value representation."""
@@ -183,7 +192,7 @@ class Execution:
             return Action.REMOVE
         rule = self.profile.rules.get(tag)
         if group == 0x40 and "clean-structured-content" in self.profile.options:
-            rule = content.action(tag, place.concept) or rule
+            rule = content.action(tag, place.about, self.profile.options) or rule
         if rule is not None and (rule is not Action.DESCEND or element.items is not None):
             return self._in_dummy(rule) if place.dummies else rule
         known = dictionary_vr(tag)
@@ -196,9 +205,9 @@ class Execution:
         return self._in_dummy(action, vr) if place.dummies else action
 
     def _private(self, element: Element, place: _Place) -> Action:
-        vr = place.safe.get(element.tag)
-        if vr is None or vr == private.CREATOR:
-            return Action.ALONE if vr else Action.REMOVE
+        vr = place.safe[element.tag]
+        if vr == private.CREATOR:
+            return Action.ALONE
         element.vr = vr
         return private.action(vr, keeps_uids="retain-uids" in self.profile.options)
 
@@ -250,6 +259,14 @@ class Execution:
             values = bytes(element.value).decode("latin-1").rstrip("\0").split("\\")
             if not all(form.fullmatch(v.strip(" ")) for v in values if v.strip(" ")):
                 return self._empty(element, place)
+        return element
+
+    def _colour(self, element: Element, place: _Place) -> Element | None:
+        """A profile that cannot be made anew goes whole."""
+        profile = neutral_profile(bytes(element.value))
+        if profile is None:
+            return None
+        element.value = profile
         return element
 
     def _alone(self, element: Element, place: _Place) -> Element | None:
@@ -348,6 +365,7 @@ _EXECUTE: dict[Action, Callable[[Execution, Element, _Place], Element | None]] =
     Action.AGE: Execution._recorded_age,
     Action.DESCEND: Execution._keep,
     Action.GRAPHICS: Execution._remove,
+    Action.COLOUR: Execution._colour,
 }
 
 

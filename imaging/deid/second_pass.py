@@ -11,34 +11,35 @@ import bisect
 import functools
 import mmap
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
+from cases.documents import Area
 from cases.errors import Quarantine
-from imaging.deid import second_rules
+from imaging.deid import second_frames, second_pixels, second_rules
 from imaging.deid.known import KnownIdentity
+from imaging.deid.second_known import NUMBERS, day_of, identity_of
 from imaging.deid.second_reader import Body, Seen, Unreadable, take_apart
 from imaging.deid.second_search import compiled
+from imaging.ocr import Engine
 
-_NAMES = frozenset({0x00100010, 0x00101001, 0x00101005, 0x00101060})
-_NUMBERS = frozenset({
-    0x00100020, 0x00101000, 0x00080050, 0x00101040, 0x00102154, 0x00080080, 0x00080081, 0x00081040, 0x00380010,
-    0x00101090, 0x00402016, 0x00402017, 0x00400551, 0x00400512,
-})  # fmt: skip
 _META_ALLOWED = frozenset(
     {0x00020000, 0x00020001, 0x00020002, 0x00020003, 0x00020010, 0x00020012, 0x00020013}
 )
 _NOT_TEXT = frozenset(
     (b"DS", b"IS", b"TM", b"AS", b"DA", b"DT", b"UI", b"FD", b"FL", b"SL", b"SS", b"UL", b"US")
 )
+_NUMBERS_OF_BYTES = frozenset((b"FD", b"FL", b"SL", b"SS", b"UL", b"US"))
+_FEWEST_IN_NUMBERS = 6
 _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
-_DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000"))
+_DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000", b"000Y"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
-_CONTENT = 0x0040A730
+_CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
+_PROFILE = 0x00282000  # ICC Profile
 _NO_ROW_BUT_TEXT = (_TEXT_VALUE, 0x00700006)  # nor has text in drawings (PS3.3 C.10.5)
 _INSTITUTION = frozenset((0x00080080, 0x00080081, 0x00081040))
 _TERM = re.compile(rb"[A-Z0-9_ \\]*")
@@ -49,7 +50,6 @@ _PATTERNS = (
     re.compile(rb"[\w.+-]+@[\w-]+\.[\w.-]+"),
 )  # fmt: skip
 _NO_ROW: tuple[str, frozenset[str]] = ("", frozenset())
-_ESCAPE = re.compile(rb"\x1b[$()-][)(]?[A-Z@]")  # ISO 2022
 _REMEMBERED_BYTES = 256
 _WRITTEN_DATE = re.compile(rb"(?<![0-9.])(?:19|20)\d{2}([-/.])\d{1,2}\1\d{1,2}(?![0-9.])")
 _WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
@@ -63,32 +63,61 @@ class Finding:
     what: str
 
 
-def check(source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network") -> int:
+def check(
+    source: Path,
+    output: Path,
+    known: KnownIdentity,
+    shift_days: int,
+    profile: str = "network",
+    *,
+    engine: Engine | None = None,
+    blanked: Sequence[Area] = (),
+) -> int:
     """Looks through all of `output`; returns its size in bytes.
 
     :param source: the file that it was made from; what identifies is read from there afresh.
+    :param engine: reads text in a picture that may show some; without one pictures are not looked at.
+    :param blanked: what is said to be blanked in the pixels, whoever decided so.
     :raises Quarantine: `identity-left`, naming attributes and kinds, never values.
     """
-    found = findings(source, output, known, shift_days, profile)
-    if found:
+    found, bodies = _looked_through(source, output, known, shift_days, profile)
+    if found or bodies is None:
         said = sorted({f"{f.what} in {f.where}" for f in found})
         more = f" and {len(said) - 8} more" if len(said) > 8 else ""
         raise Quarantine("identity-left", "; ".join(said[:8]) + more)
+    if engine is not None:
+        second_pixels.check(output, *bodies, engine, known, blanked)
     return output.stat().st_size
 
 
 def findings(
     source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str = "network"
 ) -> tuple[Finding, ...]:
-    """Everything that must not leave. Never raises for what is in the files."""
+    """Everything that must not leave, but for what only pixels show. Never raises for what is in the files."""
+    return _looked_through(source, output, known, shift_days, profile)[0]
+
+
+def _looked_through(
+    source: Path, output: Path, known: KnownIdentity, shift_days: int, profile: str
+) -> tuple[tuple[Finding, ...], tuple[Body, Body] | None]:
+    """What was found, and the source and the output taken apart; None if they cannot be."""
     try:
         result = take_apart(_bytes_of(output), _sequences())
         original = take_apart(_bytes_of(source), _sequences())
     except Unreadable as unreadable:
-        return (Finding(where="the file", what=f"unread bytes ({unreadable})"),)
+        return (Finding(where="the file", what=f"unread bytes ({unreadable})"),), None
     before = {seen[:2]: seen for seen in original.elements}
     judge = _Judge(original, result, before, shift_days, second_rules.columns(profile))
-    return (*judge.head(), *judge.attributes(), *_search(original, result, known, judge.columns))
+    found = (
+        *judge.head(),
+        *judge.attributes(),
+        *_search(original, result, known, judge.columns),
+        *(
+            Finding(where=_named(tag), what="bytes beside the picture")
+            for tag in second_frames.spoken(result)
+        ),
+    )
+    return found, (original, result)
 
 
 def _bytes_of(path: Path) -> memoryview:
@@ -124,7 +153,7 @@ class _Judge:
         return second_rules.safe_private(self.result) if "retain-safe-private" in self.columns else {}
 
     @functools.cached_property
-    def concepts(self) -> dict[tuple[int, ...], str]:
+    def concepts(self) -> dict[tuple[int, ...], second_rules.Concept]:
         return second_rules.concepts(self.result) if "clean-structured-content" in self.columns else {}
 
     def head(self) -> Iterator[Finding]:
@@ -144,8 +173,10 @@ class _Judge:
         if "clean-graphics" in self.columns:
             for tag in second_rules.texts_in_drawings(self.result):
                 yield Finding(where=_named(tag), what="text in a drawing")
-        if second_rules.names_the_subject(self.concepts.values(), self.columns):
-            yield Finding(where=_named(0x0040A730), what="an item that says who the subject is")
+        for path, concept in self.concepts.items():
+            if second_rules.must_go(concept, self.columns):
+                where = _named(path[-2]) if path else "the data set"
+                yield Finding(where=where, what="a content item that the table removes")
 
     def _wrong(self, seen: Seen, uids: set[bytes]) -> str | None:
         path, tag, vr, start, end = seen
@@ -162,17 +193,24 @@ class _Judge:
             return "an attribute that the table removes"
         if start == end:
             return None
+        if tag == _PROFILE:
+            return second_rules.wrong_profile(bytes(self.result.content[start:end]))
         vr = private or vr
         value = bytes(self.result.content[start:end]) if tag not in _PIXELS else b""
         if vr == b"UI":
+            if tag == _UID_VALUE and self._may_say(seen):
+                return None
             if private and "retain-uids" not in self.columns:
                 basic = "U"
             return self._wrong_uid(basic, options, value, uids)
         if vr in (b"DA", b"DT"):
-            return self._wrong_day(seen, basic, options, value)
+            return self._wrongday_of(seen, basic, options, value)
         if vr == b"PN" and value.strip(b" \0") not in _DUMMIES and tag != 0x00100010:
             return "a person's name"
         return self._wrong_text(seen, vr, basic, options, value)
+
+    def _may_say(self, seen: Seen) -> bool:
+        return second_rules.may_say(self.concepts.get(seen.path), self.columns)
 
     def _wrong_text(
         self, seen: Seen, vr: bytes, basic: str, options: frozenset[str], value: bytes
@@ -183,15 +221,17 @@ class _Judge:
             return "a written date"
         binary = vr in (b"OB", b"OW", b"UN")
         dummy = bool(seen.path) and self._under_dummy(seen.path)
-        if seen.tag == _TEXT_VALUE and not dummy and second_rules.may_say(self.concepts.get(seen.path)):
+        if seen.tag == _TEXT_VALUE and not dummy and self._may_say(seen):
             return "a written date" if _WRITTEN_DATE.search(value) else None
         if dummy and vr == b"CS" and not basic and _TERM.fullmatch(value.rstrip(b"\0")):
             return None  # a term of structure: what kind of item, how it relates
         if seen.tag in _NO_ROW_BUT_TEXT or (basic and (binary or not options)) or dummy:
-            return self._not_replaced(seen, vr, value.strip(b" \0"))
+            return (
+                None if vr in _NOT_TEXT and not basic else self._not_replaced(seen, vr, value.strip(b" \0"))
+            )
         return None
 
-    def _wrong_day(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
+    def _wrongday_of(self, seen: Seen, basic: str, options: frozenset[str], value: bytes) -> str | None:
         if basic and not options:
             return None if value.strip(b" \0") in _DUMMIES else "a date that is no dummy"
         if "retain-longitudinal-modified-dates" in self.columns:
@@ -202,7 +242,7 @@ class _Judge:
 
     def _not_replaced(self, seen: Seen, vr: bytes, value: bytes) -> str | None:
         """Of an attribute that the profile empties or replaces: text must be a dummy, a token or a pseudonym."""
-        if value in _DUMMIES or vr in _NOT_TEXT:
+        if value in _DUMMIES:
             return None
         if vr in (*_TEXT, b"CS", b"AE", b"UR"):
             return None if _REPLACEMENT.fullmatch(value) else "a value that is no replacement"
@@ -232,13 +272,15 @@ class _Judge:
         return None
 
     def _wrong_date(self, seen: Seen, value: bytes, days: int) -> str | None:
-        if _CONTENT in seen.path[::2]:
+        if _CONTENT in seen.path[::2] or any(
+            seen.path[:end] in self.concepts for end in range(2, len(seen.path) + 1, 2)
+        ):
             return self._wrong_content_date(seen, value, days)
         was = self._source_of(seen)
         if not was.strip(b" \0"):
             return "a date that the source does not have"
         for now, then in zip(value.split(b"\\"), was.split(b"\\"), strict=False):
-            now_day, then_day = _day(now), _day(then)
+            now_day, then_day = day_of(now), day_of(then)
             if now_day is None or now.strip(b" \0")[:8] == b"19000101":
                 continue
             if then_day is None or now_day != then_day + timedelta(days=days):
@@ -248,10 +290,10 @@ class _Judge:
     def _wrong_content_date(self, seen: Seen, value: bytes, days: int) -> str | None:
         """Content items may be gone, so that those after them count differently: any of the source's will do."""
         moved = [
-            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := _day(v))
+            day - timedelta(days=days) for v in value.split(b"\\") if v.strip(b" \0") and (day := day_of(v))
         ]
         there = {
-            _day(then)
+            day_of(then)
             for (_, tag), was in self.before.items()
             if tag == seen.tag
             for then in bytes(self.original.content[was.start : was.end]).split(b"\\")
@@ -267,18 +309,6 @@ def _values(body: Body, seen: Seen) -> list[bytes]:
 
 def _named(tag: int) -> str:
     return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-def _day(raw: bytes) -> date | None:
-    return _day_of(re.sub(rb"[.\-/]", b"", raw.strip(b" \0")[:10])[:8])
-
-
-@functools.lru_cache(maxsize=4096)
-def _day_of(digits: bytes) -> date | None:
-    try:
-        return datetime.strptime(digits.decode("ascii"), "%Y%m%d").date()  # noqa: DTZ007 - a day has no zone
-    except ValueError:
-        return None
 
 
 def _has_pattern(value: bytes) -> bool:
@@ -309,7 +339,7 @@ def _check_digit(number: bytes) -> bool:
 
 def _search(original: Body, result: Body, known: KnownIdentity, columns: frozenset[str]) -> Iterator[Finding]:
     keeps_institution = "retain-institution-identity" in columns
-    names, numbers, days = _identity_of(original, _NUMBERS - (_INSTITUTION if keeps_institution else set()))
+    names, numbers, days = identity_of(original, NUMBERS - (_INSTITUTION if keeps_institution else set()))
     if keeps_institution:
         known = replace(known, places=())
     search = compiled(
@@ -319,44 +349,25 @@ def _search(original: Body, result: Body, known: KnownIdentity, columns: frozens
     )
     pixels = [(s.start, s.end) for s in result.elements if s.tag in _PIXELS]
     starts = [s.start for s in result.elements]
-    for start, _ in search.places(result.content, pixels):
+    for start, end in search.places(result.content, pixels):
         at = bisect.bisect_right(starts, start) - 1
         seen = result.elements[at] if at >= 0 else None
         if seen is None or not seen.start <= start < seen.end:
             yield Finding(where="bytes between values", what="known identity")
-        elif seen.vr not in _NOT_TEXT and not _is_code(seen):
+        elif _may_be_meant(seen, bytes(result.content[start:end])):
             yield Finding(where=_named(seen.tag), what="known identity")
+
+
+def _may_be_meant(seen: Seen, met: bytes) -> bool:
+    """Whether what was met is more than chance: numbers repeat short numbers, and codes do. A letter in a number, or
+    six bytes in binary values, are none."""
+    if seen.vr in _NUMBERS_OF_BYTES:
+        return len(met) >= _FEWEST_IN_NUMBERS
+    if seen.vr in _NOT_TEXT:
+        return any(chr(byte).isalpha() for byte in met)
+    return not _is_code(seen)
 
 
 def _is_code(seen: Seen) -> bool:
     """Code values repeat short numbers by chance; the code's meaning beside it is searched."""
     return seen.tag in (0x00080100, 0x00080102, 0x00080103)
-
-
-def _identity_of(body: Body, number_tags: frozenset[int]) -> tuple[set[str], set[str], set[date]]:
-    """Names, numbers and birth dates in a source, in every reading of their bytes that fits."""
-    names: set[str] = set()
-    numbers: set[str] = set()
-    days: set[date] = set()
-    for _, tag, vr, start, end in body.elements:
-        if start == end:
-            continue
-        is_name = vr == b"PN" or tag in _NAMES
-        if is_name or tag in number_tags:
-            raw = _ESCAPE.sub(b"", bytes(body.content[start:end])).strip(b" \0")
-            into = names if is_name else numbers
-            into.update(part for text in _readings(raw) for part in text.split("\\"))
-        elif tag == 0x00100030 and (day := _day(bytes(body.content[start:end]))):
-            days.add(day)
-    return names, numbers, days
-
-
-def _readings(raw: bytes) -> Iterator[str]:
-    if raw.isascii():
-        yield raw.decode("ascii")
-        return
-    for encoding in ("utf-8", "gb18030", "latin-1"):
-        try:
-            yield raw.decode(encoding)
-        except UnicodeDecodeError:
-            continue

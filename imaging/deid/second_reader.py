@@ -20,8 +20,10 @@ _NARROW = frozenset((
     b"ST", b"TM", b"UI", b"UL", b"US",
 ))  # fmt: skip
 _NARROW_HEAD = struct.Struct("<HH2sH")
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _NO_END = 0xFFFFFFFF
 _INFLATED_LIMIT = 1 << 30
+_DEEPEST = 5000  # levels; what is kept of a path grows with its depth, so a small file could fill the memory
 _SYNTAX_IMPLICIT, _SYNTAX_BIG, _SYNTAX_DEFLATED = (
     b"1.2.840.10008.1.2",
     b"1.2.840.10008.1.2.2",
@@ -77,8 +79,9 @@ def take_apart(raw: memoryview, sequences: frozenset[int]) -> Body:
         if not inflater.eof:
             raise Unreadable("deflated bytes do not end")
         content, at = memoryview(inflated), 0
-    stream = _Stream(content, at, syntax == _SYNTAX_BIG, sequences)
-    stream.walk(explicit=syntax != _SYNTAX_IMPLICIT)
+    explicit, big = syntax != _SYNTAX_IMPLICIT, syntax == _SYNTAX_BIG
+    stream = _Stream(content, at, explicit=explicit, big=big, sequences=sequences)
+    stream.walk()
     return Body(content, meta, raw[:128] == bytes(128), stream.found)
 
 
@@ -104,63 +107,94 @@ def _group_two(raw: memoryview) -> tuple[dict[int, bytes], int]:
     return found, at
 
 
-class _Stream:
-    """One pass over a data set. Open sequences and items are kept in a list of ends, not in the call stack."""
+class _Open(NamedTuple):
+    """An item or a sequence that has begun: where it ends, if it says so, and what held around it."""
 
-    def __init__(self, content: memoryview, at: int, big: bool, sequences: frozenset[int]) -> None:
-        self.content, self.at, self.big = content, at, big
+    is_item: bool
+    end: int | None
+    explicit: bool
+    path: tuple[int, ...]
+
+
+class _Stream:
+    """One pass over a data set. Open sequences and items are kept in a list, not in the call stack.
+
+    `path` and `explicit` hold where it stands; `counts` says how many items each open sequence has had.
+    """
+
+    def __init__(
+        self, content: memoryview, at: int, *, explicit: bool, big: bool, sequences: frozenset[int]
+    ) -> None:
+        self.content, self.at, self.big, self.explicit = content, at, big, explicit
         self.sequences = sequences
         self.found: list[Seen] = []
+        self.opened: list[_Open] = []
+        self.counts: list[int] = []
+        self.path: tuple[int, ...] = ()
 
     def _int(self, at: int, size: int) -> int:
         if at + size > len(self.content):
             raise Unreadable(f"cut at byte {at}")
         return int.from_bytes(self.content[at : at + size], "big" if self.big else "little")
 
-    def walk(self, *, explicit: bool) -> None:
+    def walk(self) -> None:
         """Finds every element, in file order."""
-        # one entry per open item or sequence: (is an item, where it ends or None, explicit, path so far)
-        opened: list[tuple[bool, int | None, bool, tuple[int, ...]]] = []
-        path: tuple[int, ...] = ()
-        counts: list[int] = []
-        total = len(self.content)
-        while True:
-            while opened and opened[-1][1] is not None and self.at >= opened[-1][1]:
-                is_item, _, explicit, path = opened.pop()
-                if not is_item:
-                    counts.pop()
-            if self.at >= total or (not opened and not any(self.content[self.at : self.at + 8])):
-                self._only_padding(opened)
-                return
+        while not self._is_over():
             tag = self._int(self.at, 2) << 16 | self._int(self.at + 2, 2)
-            if tag in (0xFFFEE00D, 0xFFFEE0DD):
-                is_item = tag == 0xFFFEE00D
-                if not opened or opened[-1][0] is not is_item or opened[-1][1] is not None:
-                    raise Unreadable(f"a stray delimiter at byte {self.at}")
-                _, _, explicit, path = opened.pop()
-                if not is_item:
-                    counts.pop()
-                self.at += 8
-                continue
-            if tag == 0xFFFEE000:
-                if not opened or opened[-1][0]:
-                    raise Unreadable(f"a stray item at byte {self.at}")
-                size = self._int(self.at + 4, 4)
-                self.at += 8
-                opened.append((True, None if size == _NO_END else self.at + size, explicit, path))
-                path = (*path, counts[-1])
-                counts[-1] += 1
-                continue
-            if opened and not opened[-1][0]:
+            if tag in (_ITEM_END, _SEQUENCE_END):
+                self._delimited(is_item=tag == _ITEM_END)
+            elif tag == _ITEM:
+                self._begin_item()
+            elif self.opened and not self.opened[-1].is_item:
                 raise Unreadable(f"no item at byte {self.at}")
-            seen, sequence, end, inner = self._element(tag, path, explicit)
-            self.found.append(seen)
-            if sequence:
-                opened.append((False, end, explicit, path))
-                counts.append(0)
-                path, explicit = (*path, tag), inner
-            elif explicit and not self.big:
-                self._narrow_ones(path, (opened[-1][1] if opened else None) or total)
+            else:
+                self._pass_element(tag)
+
+    def _is_over(self) -> bool:
+        """Leaves what ends here; whether nothing but padding follows."""
+        opened = self.opened
+        while opened and opened[-1].end is not None and self.at >= opened[-1].end:
+            self._leave()
+        if self.at < len(self.content) and (opened or any(self.content[self.at : self.at + 8])):
+            return False
+        self._only_padding()
+        return True
+
+    def _leave(self) -> None:
+        left = self.opened.pop()
+        self.explicit, self.path = left.explicit, left.path
+        if not left.is_item:
+            self.counts.pop()
+
+    def _delimited(self, *, is_item: bool) -> None:
+        last = self.opened[-1] if self.opened else None
+        if last is None or last.is_item is not is_item or last.end is not None:
+            raise Unreadable(f"a stray delimiter at byte {self.at}")
+        self._leave()
+        self.at += 8
+
+    def _begin_item(self) -> None:
+        if not self.opened or self.opened[-1].is_item:
+            raise Unreadable(f"a stray item at byte {self.at}")
+        size = self._int(self.at + 4, 4)
+        self.at += 8
+        end = None if size == _NO_END else self.at + size
+        self.opened.append(_Open(True, end, self.explicit, self.path))
+        self.path = (*self.path, self.counts[-1])
+        self.counts[-1] += 1
+
+    def _pass_element(self, tag: int) -> None:
+        seen, sequence, end, inner = self._element(tag, self.path, self.explicit)
+        self.found.append(seen)
+        if sequence:
+            if len(self.counts) == _DEEPEST:
+                raise Unreadable(f"nested deeper than {_DEEPEST} levels at byte {self.at}")
+            self.opened.append(_Open(False, end, self.explicit, self.path))
+            self.counts.append(0)
+            self.path, self.explicit = (*self.path, tag), inner
+        elif self.explicit and not self.big:
+            around = self.opened[-1].end if self.opened else None
+            self._narrow_ones(self.path, around or len(self.content))
 
     def _narrow_ones(self, path: tuple[int, ...], end: int) -> None:
         """The elements with a 16-bit length that follow in the same data set, little endian: nearly all of a header.
@@ -178,8 +212,8 @@ class _Stream:
             begin = leaves + 8
         self.at = begin - 8
 
-    def _only_padding(self, opened: list[tuple[bool, int | None, bool, tuple[int, ...]]]) -> None:
-        if opened:
+    def _only_padding(self) -> None:
+        if self.opened:
             raise Unreadable("a sequence does not end")
         rest = self.content[self.at :]
         if any(any(rest[i : i + 65536]) for i in range(0, len(rest), 65536)):
@@ -222,8 +256,8 @@ class _Stream:
     def _fragments(self, at: int) -> int:
         while True:
             tag = self._int(at, 2) << 16 | self._int(at + 2, 2)
-            if tag == 0xFFFEE0DD:
+            if tag == _SEQUENCE_END:
                 return at
-            if tag != 0xFFFEE000:
+            if tag != _ITEM:
                 raise Unreadable(f"no fragment at byte {at}")
             at += 8 + self._int(at + 4, 4)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import functools
 import json
 import re
+import struct
 from collections.abc import Iterable
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 
+from cases.errors import Quarantine
 from imaging.deid.second_reader import Body, Seen
+from imaging.slides.second_pass import judge_profile
 
 _BASES = {
     "basic": "",
@@ -29,9 +32,11 @@ _WRITTEN = {
     b"CS": re.compile(rb"[A-Z0-9_ \\]*\0?"),
     b"UI": re.compile(rb"[0-9.\\]*\0?"),
 }
-_WIDTHS = {b"FD": 8, b"FL": 4, b"SL": 4, b"UL": 4, b"SS": 2, b"US": 2}
+_WIDTHS = {b"AT": 4, b"FD": 8, b"FL": 4, b"SL": 4, b"UL": 4, b"SS": 2, b"US": 2}
 _OVERLAY = frozenset((0x10, 0x11, 0x15, 0x40, 0x50, 0x51, 0x100, 0x102, 0x1301, 0x1302, 0x1303, 0x3000))
-_CONCEPT, _CODE, _SCHEME = 0x0040A043, 0x00080100, 0x00080102
+_CONCEPT, _CODE, _SCHEME, _VALUE_TYPE = 0x0040A043, 0x00080100, 0x00080102, 0x0040A040
+# what can be written into a value of such a type, or of none, is anything
+_ANYTHING = ("", "TEXT", "DATE", "TIME", "DATETIME", "PNAME", "UIDREF")
 _DRAWINGS, _SHAPES, _DRAWN_TEXT = 0x00700001, 0x00700009, (0x00700008, 0x00700209)
 _TEXT_HEIGHTS = range(5, 65)  # pixels
 
@@ -93,28 +98,67 @@ def _looks_like(vr: bytes, value: bytes) -> bool:
     return not len(value) % _WIDTHS.get(vr, 1)
 
 
-def concepts(body: Body) -> dict[tuple[int, ...], str]:
-    """The DICOM term (DCM) that names each content item, by the item's path."""
+class Concept(NamedTuple):
+    """The coding scheme and code that name a content item, and its value type; empty where it says none."""
+
+    scheme: str = ""
+    code: str = ""
+    kind: str = ""
+
+
+def concepts(body: Body) -> dict[tuple[int, ...], Concept]:
+    """What names each content item, by the item's path."""
     said: dict[tuple[int, ...], dict[int, str]] = {}
     for seen in body.elements:
-        if seen.tag in (_CODE, _SCHEME) and seen.path[-2:] == (_CONCEPT, 0):
-            value = bytes(body.content[seen.start : seen.end]).decode("latin-1").strip(" \0")
-            said.setdefault(seen.path[:-2], {})[seen.tag] = value
-    return {path: of[_CODE] for path, of in said.items() if of.get(_SCHEME) == "DCM" and _CODE in of}
+        if seen.tag == _VALUE_TYPE:
+            item = seen.path
+        elif seen.tag in (_CODE, _SCHEME) and seen.path[-2:] == (_CONCEPT, 0):
+            item = seen.path[:-2]
+        else:
+            continue
+        value = bytes(body.content[seen.start : seen.end]).decode("latin-1").strip(" \0")
+        said.setdefault(item, {})[seen.tag] = value
+    return {
+        path: Concept(*_present(of.get(_SCHEME, ""), of[_CODE]), of.get(_VALUE_TYPE, ""))
+        for path, of in said.items()
+        if _CODE in of
+    }
 
 
-def may_say(concept: str | None) -> bool:
-    """Whether the text of such a content item may be more than a dummy."""
-    return any(code == concept for code, _ in _read("structured_content.json")["cleaned texts"])
+def _present(scheme: str, code: str) -> tuple[str, str]:
+    """The code of today for one of SNOMED's old identifiers."""
+    if scheme in ("SRT", "SNM3", "99SDM"):
+        for today, old in _read("table_e3_4_1.json")["retired"]:
+            if old == code:
+                return "SCT", today
+    return scheme, code
 
 
-def names_the_subject(found: Iterable[str], chosen: frozenset[str]) -> bool:
-    """Whether a content item stands among `found` concepts that says who the subject is."""
-    told = {code for code, _ in _read("structured_content.json")["removed"]}
-    if "retain-patient-characteristics" not in chosen:
-        rest = _read("structured_content.json")["removed unless patient characteristics are retained"]
-        told |= {code for code, _ in rest}
-    return not told.isdisjoint(found)
+@functools.lru_cache(maxsize=1024)
+def _content_codes(concept: Concept, chosen: frozenset[str]) -> tuple[str, ...]:
+    """What the rows that hold for a content item say: of the chosen columns, or else of the basic one."""
+    found = []
+    for scheme, code, kind, _, said in _read("table_e3_4_1.json")["rows"]:
+        if (scheme, code) == concept[:2]:
+            found.append((kind, "".join(said[c] for c in chosen if c in said) or said["basic"]))
+    exact = tuple(what for kind, what in found if kind == concept.kind)
+    return exact or tuple(what for _, what in found if concept.kind in _ANYTHING)
+
+
+def must_go(concept: Concept, chosen: frozenset[str]) -> bool:
+    """Whether an item that is named so may not stand in an output."""
+    return "X" in _content_codes(concept, chosen)
+
+
+def may_say(concept: Concept | None, chosen: frozenset[str]) -> bool:
+    """Whether the text, or the UID, of such a content item may be more than a dummy."""
+    if concept is None:
+        return False
+    what = _content_codes(concept, chosen)
+    if what:
+        return all(set(code) <= {"C", "K"} for code in what)
+    machines = _read("table_e3_4_1.json")["written by machines"]
+    return concept.scheme == "DCM" and any(code == concept.code for code, _ in machines)
 
 
 def texts_in_drawings(body: Body) -> frozenset[int]:
@@ -184,3 +228,12 @@ def _in_a_row(marks: Iterable[tuple[int, int, int, int]]) -> bool:
         if any(len(row) >= 4 for row in rows_of_marks):
             return True
     return False
+
+
+def wrong_profile(profile: bytes) -> str | None:
+    """What is wrong with an ICC profile (0028,2000) that would leave."""
+    try:
+        judge_profile(profile)
+    except (Quarantine, struct.error):
+        return "a colour profile that says more than colours"
+    return None

@@ -77,12 +77,17 @@ def written_dates(day: date) -> frozenset[str]:
 
 
 def _encoded(form: str) -> Iterator[tuple[bytes, bool]]:
-    """A form in bytes: as text in each encoding (True), or wrapped in percent signs or base64 (False)."""
+    """A form in bytes: as text in each encoding (True), or wrapped in percent signs or base64 (False).
+
+    Latin letters in UTF-16 go without the zero at their one end: that is the same in both byte orders, and small pixel
+    values, half of whose bytes are zero, do not stop the search at each.
+    """
     for encoding in _ENCODINGS:
         try:
-            yield form.encode(encoding), True
+            raw = form.encode(encoding)
         except UnicodeEncodeError:
             continue
+        yield raw.strip(b"\0") if form.isascii() else raw, True
     for raw in {form.encode("utf-8"), form.encode("gb18030")}:
         if len(raw) < _FEWEST_TO_WRAP:
             continue
@@ -120,18 +125,20 @@ class Search:
         ends: list[tuple[int, int, bool]] = []
 
         def met(which: int, _start: int, end: int, _flags: int, _context: object) -> None:
-            ends.append((end - len(self._strings[which]), end, self._is_text[which]))
+            string = self._strings[which]
+            # of UTF-16 no single byte beside tells whether the word goes on
+            ends.append((end - len(string), end, self._is_text[which] and 0 not in string))
 
         self._database.scan(content, match_event_handler=met)
-        return [(a, b) for a, b, is_text in ends if self._counts(content, a, b, pixels, is_text)]
+        return [(a, b) for a, b, is_word in ends if self._counts(content, a, b, pixels, is_word)]
 
     @staticmethod
     def _counts(
-        content: memoryview, start: int, end: int, pixels: list[tuple[int, int]], is_text: bool
+        content: memoryview, start: int, end: int, pixels: list[tuple[int, int]], is_word: bool
     ) -> bool:
         if end - start < _FEWEST_BYTES_IN_PIXELS and any(a <= start < b for a, b in pixels):
             return False
-        if not is_text:
+        if not is_word:
             return True
         before = content[start - 1] if start else 0
         after = content[end] if end < len(content) else 0

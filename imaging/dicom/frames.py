@@ -108,6 +108,18 @@ def decode(opened: Opened, index: int) -> Picture:
         return _decode(opened, index)
 
 
+def every(opened: Opened) -> Iterator[Picture]:
+    """Every frame, as `decode` gives it; of a video as many as it holds, whatever the instance says.
+
+    :raises Quarantine: as `decode`.
+    """
+    if transfer_syntax(opened.dataset) not in VIDEO:
+        yield from (decode(opened, index) for index in range(opened.frames))
+        return
+    with decoding():
+        yield from _video_frames(opened)
+
+
 def _decode(opened: Opened, index: int) -> Picture:
     dataset = opened.dataset
     size = dataset.Rows * dataset.Columns * dataset.get("SamplesPerPixel", 1) * dataset.BitsAllocated // 8
@@ -115,7 +127,7 @@ def _decode(opened: Opened, index: int) -> Picture:
         raise Quarantine("read-limit", f"a frame takes more than {MAX_FRAME_BYTES} bytes")
     syntax = transfer_syntax(dataset)
     if syntax in VIDEO:
-        return _video_frame(opened)
+        return next(_video_frames(opened))
     try:
         get_decoder(syntax)
     except NotImplementedError:
@@ -151,8 +163,8 @@ def _by_plugins(opened: Opened, syntax: UID, index: int) -> Picture:
         return imagecodecs.jpeg_decode(get_frame(source, index, number_of_frames=opened.frames))
 
 
-def _video_frame(opened: Opened) -> Picture:
-    """The first frame of a video (a later one would need all before it), through a file as OpenCV wants it."""
+def _video_frames(opened: Opened) -> Iterator[Picture]:
+    """The frames of a video, in order, through a file as OpenCV wants it."""
     with tempfile.NamedTemporaryFile(suffix=".video") as video:
         with opened.path.open("rb") as source:
             source.seek(opened.pixels_at or 0)
@@ -163,8 +175,10 @@ def _video_frame(opened: Opened) -> Picture:
         capture = cv2.VideoCapture(video.name)
         try:
             found, frame = capture.read()
+            if not found:
+                raise Quarantine("file-damaged", "the video cannot be decoded")
+            while found:
+                yield frame[:, :, ::-1]
+                found, frame = capture.read()
         finally:
             capture.release()
-    if not found:
-        raise Quarantine("file-damaged", "the video cannot be decoded")
-    return frame[:, :, ::-1]

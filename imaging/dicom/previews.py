@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,19 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.pixels import apply_color_lut, apply_modality_lut, apply_voi_lut
 
+from cases.documents import Area
 from imaging.dicom import frames
 from imaging.dicom.frames import Picture
 
 SIDE = 512
 _PERCENTILES = (0.5, 99.5)
+_STRIPE, _STRIPES = 8, (160, 70)  # pixels; greys
 
 
-def preview(path: Path, *, side: int = SIDE) -> bytes | None:
+def preview(path: Path, *, side: int = SIDE, hatched: Sequence[Area] = ()) -> bytes | None:
     """The PNG of the middle frame of an instance; None if it has no pixels (a report, a plan).
 
+    :param hatched: what was blanked in the instance: shown as such, so that nobody takes it for a finding.
     :param side: the longer side of the picture in pixels, at most.
     :raises Quarantine: `file-damaged` if the frame cannot be decoded; `format-unknown` if no decoder knows its
         transfer syntax; `read-limit` if a frame takes more than `frames.MAX_FRAME_BYTES`.
@@ -36,8 +40,12 @@ def preview(path: Path, *, side: int = SIDE) -> bytes | None:
         opened = frames.open_instance(path)
         if not opened.has_pixels:
             return None
-        picture = thinned(frames.decode(opened, opened.frames // 2), side)
-        return _png(shown(picture, opened.dataset), side)
+        middle = opened.frames // 2
+        whole = frames.decode(opened, middle)
+        drawn = np.array(shown(thinned(whole, side), opened.dataset))
+        for area in (a for a in hatched if a.first <= middle <= a.last):
+            _hatch(drawn, area, whole.shape[0] / drawn.shape[0])
+        return _png(drawn, side)
 
 
 def thinned(picture: Picture, side: int) -> Picture:
@@ -96,6 +104,15 @@ def _stretched(grey: Picture, window: tuple[float, float] | None) -> NDArray[np.
         low, high = float(values.min()), float(values.max())
     scaled = (values - low) * (255 / ((high - low) or 1))
     return np.clip(scaled, 0, 255).astype(np.uint8)
+
+
+def _hatch(picture: NDArray[np.uint8], area: Area, scale: float) -> None:
+    """Diagonal stripes over an area whose pixels are `scale` times as many as the picture's."""
+    top, bottom, left, right = (round(n / scale) for n in (area.top, area.bottom, area.left, area.right))
+    held = picture[top:bottom, left:right]
+    rows, columns = np.indices(held.shape[:2])
+    stripes = np.where((rows + columns) // _STRIPE % 2, *_STRIPES)
+    held[...] = stripes if held.ndim == 2 else stripes[:, :, None]
 
 
 def _png(picture: NDArray[np.uint8], side: int) -> bytes:

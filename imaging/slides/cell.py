@@ -1,10 +1,10 @@
 """The cell in which a foreign program runs; started by path with `python -I -S`, and imports nothing of ours.
 
-Its argument is JSON: `command`, `folder` (the only place that may be written), `hidden` (folders that look empty),
-`cpu` (seconds), `memory` and `file` (bytes). It says `closed` or `open` on standard output, then runs the command and
-ends with its code, 128 and more for a signal. Closed: namespaces of its own, so that there is no network, no other
-process, and nothing to write but the folder; whatever it starts ends with it (namespaces(7), mount_setattr(2)). On
-SIGTERM it kills all of that, and ends when nothing of it is left.
+Its argument is JSON: `command`, `folder` (the only place that may be written), `hidden` (folders and files that look
+empty), `cpu` (seconds), `memory` and `file` (bytes). It says `closed` or `open` on standard output, then runs the
+command and ends with its code, 128 and more for a signal. Closed: namespaces of its own, so that there is no network,
+no other process, and nothing to write but the folder; whatever it starts ends with it (namespaces(7),
+mount_setattr(2)). On SIGTERM it kills all of that, and ends when nothing of it is left.
 """
 
 import contextlib
@@ -59,7 +59,10 @@ def close(folder: str, hidden: list[str]) -> None:
     read_only("/", yes=True)
     read_only(folder, yes=False)
     for path in hidden:
-        mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0500")
+        if os.path.isdir(path):  # noqa: PTH112 -- as above
+            mount("tmpfs", path, "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,mode=0500")
+        else:
+            mount("/dev/null", path, None, MS_BIND)
     os.chdir(folder)
 
 

@@ -10,10 +10,11 @@ import openslide
 from cases.errors import Quarantine, Reject
 from imaging.slides import look
 from imaging.slides.formats import accept
+from imaging.slides.mirax import check_pictures
 from imaging.slides.ndpi import scans
 from imaging.slides.payload import check_tiles
 from imaging.slides.picture import read_picture
-from imaging.slides.source import FileSource
+from imaging.slides.source import opened
 from imaging.slides.tiff import read_tiff
 
 # The smallest biopsy on a large glass covers more than this share of it.
@@ -45,7 +46,7 @@ def check_slide(path: Path) -> SlideReading:
     :raises Reject: `no-tissue`, `out-of-focus`.
     """
     found = accept(path)
-    read = path.stat().st_size if found.code == "dicom-wsi" else _read_tiles(path)
+    read = path.stat().st_size if found.code == "dicom-wsi" else _read_tiles(path, found.code)
     try:
         with openslide.OpenSlide(path) as slide:
             return _judge(slide, found.code, read)
@@ -53,9 +54,11 @@ def check_slide(path: Path) -> SlideReading:
         raise Quarantine("file-damaged", f"the {found.name} slide cannot be opened or decoded") from error
 
 
-def _read_tiles(path: Path) -> int:
+def _read_tiles(path: Path, code: str) -> int:
     """Walk every tile and strip of every level; the associated images are read by those who need them."""
-    with FileSource(path) as source:
+    with opened(path) as source:
+        if code == "mirax":
+            return check_pictures(source)
         tiff = read_tiff(source)
         pictures = tuple(read_picture(source, tiff, i) for i in range(len(tiff.directories)))
         levels = scans(source, tiff, pictures) if tiff.ndpi else tuple(p for p in pictures if p.tiled)

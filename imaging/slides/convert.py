@@ -35,7 +35,7 @@ SAMPLES, SAMPLE_SIDE = 24, 256
 # Grey values by which a region at full size may differ from the overview, on average over the samples.
 MOST_APART, LEAST_CONTRAST = 30.0, 2.0
 # Slides that are a folder of files: what is received of them is an index alone.
-_OF_SEVERAL_FILES = ("mirax", "vms", "ets")
+_OF_SEVERAL_FILES = ("mirax-part", "vms", "ets")
 # Source formats that OpenSlide reads, so that the result can be held against the source itself.
 _READABLE = ("ndpi", "ventana-bif", "leica-scn", "trestle", "czi")
 

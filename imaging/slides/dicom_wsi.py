@@ -1,6 +1,7 @@
 """DICOM whole-slide instances (PS3.3 C.8.12.4): which of a slide's pictures leave, and whether their frames may.
 
-VOLUME and THUMBNAIL leave, LABEL and OVERVIEW stay behind. Attributes are de-identified by `imaging.deid`, with frames
+VOLUME and THUMBNAIL leave, LABEL and OVERVIEW stay behind; so does a THUMBNAIL that does not say that it is without the
+label, or on which something is written. Attributes are de-identified by `imaging.deid`, with frames
 byte for byte as they were; so every frame is walked here for segments that could carry text.
 """
 
@@ -21,7 +22,6 @@ from pydicom.uid import (
     JPEGLosslessSV1,
 )
 
-from cases.errors import Quarantine
 from imaging.dicom.frames import open_instance
 from imaging.slides.payload import MAX_TILE_BYTES, unsafe, walk_j2k, walk_jpeg
 from imaging.slides.source import FileSource, Source
@@ -55,6 +55,9 @@ class WsiInstance:
 def read_instance(path: Path) -> WsiInstance:
     """The role of an instance, by ImageType value 3; one that shows the label stays whatever its role.
 
+    Whether it shows the label must be said of a slide (Specimen Label in Image is of type 1, PS3.3 C.8.12.4): a
+    thumbnail of which it is not said stays, for a volume without it is too large to show a label by mistake.
+
     :raises Quarantine: `slide-unsafe` if the role is none of the standard's; `file-damaged`.
     """
     opened = open_instance(path)
@@ -67,13 +70,13 @@ def read_instance(path: Path) -> WsiInstance:
     rows = dataset.get("TotalPixelMatrixRows") or dataset.get("Rows")
     if not columns or not rows:
         raise damaged("a whole-slide instance does not say how large it is")
-    shows_label = str(dataset.get("SpecimenLabelInImage", "")).upper() == "YES"
+    said = str(dataset.get("SpecimenLabelInImage", "")).upper()
     return WsiInstance(
         role=role,
         columns=int(columns),
         rows=int(rows),
         frames=opened.frames,
-        leaves=role in ("VOLUME", "THUMBNAIL") and not shows_label,
+        leaves=(role == "VOLUME" and said != "YES") or (role == "THUMBNAIL" and said == "NO"),
     )
 
 
@@ -115,21 +118,3 @@ def _walk_fragments(source: Source, at: int, frames: int, walk: Callable[[bytes]
     if found != frames:
         raise unsafe(f"{frames} frames in {found} fragments cannot be checked")
     return at - start
-
-
-def leaving(instances: list[tuple[Path, WsiInstance]]) -> list[Path]:
-    """Which of one slide's instances leave: volumes, and thumbnails of their shape.
-
-    :raises Quarantine: `slide-unsafe` if no volume is among them.
-    """
-    volumes = [i for _, i in instances if i.role == "VOLUME" and i.leaves]
-    if not volumes:
-        raise Quarantine("slide-unsafe", "a DICOM slide without a volume that may leave")
-    base = max(volumes, key=lambda i: i.columns * i.rows)
-    shape = base.columns / base.rows
-    return [
-        path
-        for path, instance in instances
-        if instance.leaves
-        and (instance.role == "VOLUME" or abs(instance.columns / instance.rows / shape - 1) <= 0.05)
-    ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cases.errors import Quarantine
-from imaging.slides.source import Source, opened
+from imaging.slides.source import FOLDER_SUFFIX, FolderSource, Source, opened
 from imaging.slides.tiff import NDPI_MARK, Tiff, integer, read_tiff, text
 
 HEAD_BYTES = 4096
@@ -39,9 +39,10 @@ _ROWS: tuple[tuple[str, str, bool, str, str], ...] = (
     ("philips-tiff", "Philips TIFF", True, "", ""),
     ("ventana-bif", "Ventana BIF", True, "", ""),
     ("dicom-wsi", "DICOM whole-slide", True, "", ""),
-    ("mirax", "3DHISTECH MIRAX", False,
-     "In SlideMaster or SlideConverter export the slide as TIFF (pyramidal, JPEG) or as DICOM.",
-     "请在 SlideMaster 或 SlideConverter 中将切片导出为金字塔 TIFF(JPEG)或 DICOM。"),
+    ("mirax", "3DHISTECH MIRAX", True, "", ""),
+    ("mirax-part", "part of a 3DHISTECH MIRAX slide", False,
+     "Hand in the .mrxs file together with the whole folder of the same name.",
+     "请将 .mrxs 文件与同名文件夹(含其中全部文件)一并提交。"),
     ("kfb", "KFBIO KFB", False,
      "In K-Viewer choose File, Convert format, and save as SVS or TIFF; KFBIO's converter does a whole folder.",
      "请在 K-Viewer 中选择“文件-格式转换”,保存为 SVS 或 TIFF;江丰转换工具可批量处理整个文件夹。"),
@@ -81,6 +82,7 @@ SUFFIXES: dict[str, str] = {
     "leica-scn": ".scn",
     "philips-tiff": ".tiff",
     "ventana-bif": ".bif",
+    "mirax": FOLDER_SUFFIX,
 }
 
 # A file that begins with these bytes (at this offset) is of this format.
@@ -95,7 +97,7 @@ _MAGIC: tuple[tuple[int, bytes, str], ...] = (
 # A file whose first HEAD_BYTES match is of this format.
 _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
     (re.compile(rb"\A(?:\xef\xbb\xbf)?\s*<DataObject ObjectType=\"DPUfsImport\"", re.S), "isyntax"),
-    (re.compile(rb"\A(?:\xef\xbb\xbf)?\s*\[GENERAL\].*SLIDE_(?:ID|VERSION)\s*=", re.S), "mirax"),
+    (re.compile(rb"\A(?:\xef\xbb\xbf)?\s*\[GENERAL\].*SLIDE_(?:ID|VERSION)\s*=", re.S), "mirax-part"),
     (re.compile(rb"\ASQ(?!Lite)[\x00-\x7f]{0,16}\x00", re.S), "sdpc"),
 )
 
@@ -103,11 +105,14 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], str], ...] = (
 def recognise(slide: Path | Source) -> Format | None:
     """The slide format of a file, by its content; None if it is no slide that we know.
 
-    A MIRAX slide is a small JPEG beside a folder: only its `Slidedat.ini` is recognised as such.
+    A MIRAX slide is a small JPEG (`.mrxs`) beside a folder of the same name: by the file it is `mirax`, and a
+    `Slidedat.ini` by itself is a part of one.
 
     :raises Quarantine: `file-damaged` if it begins as a TIFF and is none.
     """
     with opened(slide) as source:
+        if isinstance(source, FolderSource):
+            return FORMATS["mirax"]
         head = source.read(0, min(HEAD_BYTES, source.size))
         code = _by_head(head)
         if code is None and head[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):

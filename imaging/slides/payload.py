@@ -56,7 +56,7 @@ def check_tiles(source: Source, picture: Picture) -> int:
         _jpeg_tables(picture.jpeg_tables)
         if picture.offsets.size == 1 and int(picture.counts[0]) > MAX_TILE_BYTES:
             return check_long_jpeg(source, int(picture.offsets[0]), int(picture.counts[0]))
-        return _check_jpeg(source, picture)
+        return check_jpegs(source, ranges_of((picture,)))
     if picture.compression in (APERIO_YCC, APERIO_RGB):
         return _check_each(source, picture, walk_j2k)
     if picture.compression == RAW:
@@ -70,10 +70,41 @@ def check_tiles(source: Source, picture: Picture) -> int:
     )
 
 
-def tile_windows(source: Source, picture: Picture) -> Iterator[tuple[bytes, list[tuple[int, int]]]]:
-    """The picture's tiles in the order of the file: pieces of it, and where in each piece whole tiles stand."""
-    spans = ranges_of((picture,)).tolist()
-    at = 0
+def check_jpegs(source: Source, spans: NDArray[np.int64], size: tuple[int, int] | None = None) -> int:
+    """Read JPEG pictures at spans (start, end) to their ends; returns the bytes read.
+
+    :param size: the width and height that each must have, where none but the picture itself says it.
+    :raises Quarantine: as `check_tiles`.
+    """
+    read, header = 0, b"\0"
+    for window, tiles in windows_of(source, spans):
+        read += len(window)
+        marks = _markers(window).tolist()
+        for start, end in tiles:
+            scan = start + len(header)
+            if not window.startswith(header, start):
+                scan = _jpeg_header(window, start, end)
+                header = window[start:scan]
+                if size and _size(header) != size:
+                    raise damaged("a picture of the slide is not as large as its level says")
+            _jpeg_scans(window, scan, end, marks)
+    return read
+
+
+def _size(header: bytes) -> tuple[int, int]:
+    """Width and height, out of the frame header (T.81 B.2.2) of headers that were walked."""
+    at = 2
+    while header[at + 1] not in range(0xC0, 0xC4):
+        at += 1 if header[at + 1] == 0xFF else 2 + int.from_bytes(header[at + 2 : at + 4])
+        if at + 9 > len(header):
+            raise damaged("a picture of the slide does not say how large it is")
+    height, width = struct.unpack_from(">HH", header, at + 5)
+    return width, height
+
+
+def windows_of(source: Source, ranges: NDArray[np.int64]) -> Iterator[tuple[bytes, list[tuple[int, int]]]]:
+    """Tiles (start, end) in their order: pieces of the file, and where in each piece whole tiles stand."""
+    spans, at = ranges.tolist(), 0
     while at < len(spans):
         first, until = spans[at][0], at + 1
         if spans[at][1] - first > MAX_TILE_BYTES:
@@ -83,20 +114,6 @@ def tile_windows(source: Source, picture: Picture) -> Iterator[tuple[bytes, list
         window = source.read(first, spans[until - 1][1] - first)
         yield window, [(start - first, end - first) for start, end in spans[at:until]]
         at = until
-
-
-def _check_jpeg(source: Source, picture: Picture) -> int:
-    read, header = 0, b"\0"
-    for window, tiles in tile_windows(source, picture):
-        read += len(window)
-        marks = _markers(window).tolist()
-        for start, end in tiles:
-            scan = start + len(header)
-            if not window.startswith(header, start):
-                scan = _jpeg_header(window, start, end)
-                header = window[start:scan]
-            _jpeg_scans(window, scan, end, marks)
-    return read
 
 
 def walk_jpeg(content: bytes) -> None:
@@ -216,7 +233,7 @@ def _jpeg_tables(tables: bytes) -> None:
 def _check_each(source: Source, picture: Picture, check: object) -> int:
     assert callable(check)
     read = 0
-    for window, tiles in tile_windows(source, picture):
+    for window, tiles in windows_of(source, ranges_of((picture,))):
         read += len(window)
         for start, end in tiles:
             check(window[start:end])

@@ -116,9 +116,15 @@ def ranges_of(pictures: tuple[Picture, ...]) -> NDArray[np.int64]:
         for p in pictures
         for filled in (p.counts > 0,)
     ]
-    if not pairs:
-        return np.zeros((0, 2), dtype=np.int64)
-    spans = np.unique(np.concatenate(pairs), axis=0)
+    return disjoint(np.concatenate(pairs)) if pairs else np.zeros((0, 2), dtype=np.int64)
+
+
+def disjoint(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Every distinct one of these (start, end), by start.
+
+    :raises Quarantine: `file-damaged` if two of them overlap without being the same.
+    """
+    spans: NDArray[np.int64] = np.unique(pairs, axis=0)
     if bool((spans[1:, 0] < spans[:-1, 1]).any()):
-        raise damaged("tiles of the TIFF overlap")
+        raise damaged("tiles of the slide overlap")
     return spans

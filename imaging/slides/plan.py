@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from imaging.slides.picture import Picture, ranges_of
-from imaging.slides.source import FileSource, Source, windows
+from imaging.slides.source import FileSource, FolderSource, Source, files_of, windows
 from imaging.slides.tiff import Tiff, damaged
 from imaging.slides.writing import Page, Placed, assemble
 
@@ -43,11 +43,20 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True)
+class File:
+    """A file of a planned slide: its name in the folder beside the slide, empty for the slide itself; bytes."""
+
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlidePlan:
     """How a de-identified slide is put together from its source.
 
     `removed` says in words what was taken out, without any value. `removed_values` are the texts themselves, for the
     second pass to look for; they are identity and never logged. `levels` are the sizes of what is kept, in pixels.
+    `folder` names the files of a slide that is several, one after the other as the segments make them.
     """
 
     format: str
@@ -56,11 +65,20 @@ class SlidePlan:
     levels: tuple[tuple[int, int], ...]
     removed: tuple[str, ...]
     removed_values: tuple[str, ...] = field(default=(), repr=False)
+    folder: tuple[File, ...] = ()
 
     @property
-    def own_bytes(self) -> int:
-        """What passes through the worker when a store composes the slide."""
-        return sum(len(s.payload) for s in self.segments if s.payload is not None)
+    def files(self) -> tuple[File, ...]:
+        return self.folder or (File(name="", size=self.size),)
+
+    def by_file(self) -> Iterator[tuple[File, list[Segment]]]:
+        """Each file and the segments that make it; no segment belongs to two files."""
+        left = iter(self.segments)
+        for file in self.files:
+            segments: list[Segment] = []
+            while sum(s.size for s in segments) < file.size:
+                segments.append(next(left))
+            yield file, segments
 
 
 def make_plan(
@@ -80,8 +98,8 @@ def make_plan(
     spans = ranges_of(tuple(p.picture for p in pages))
     if not len(spans):
         raise damaged("the slide has no tiles")
-    _refuse_overlap(spans, _other_spans(tiff, dropped))
-    runs = _runs(source, spans)
+    refuse_overlap(spans, _other_spans(tiff, dropped))
+    runs = runs_of(source, spans)
     short = _short(runs)
     placed = _place(runs, short)
     ranges = [Segment(offset=int(a), length=int(b - a)) for a, b in runs[~short]]
@@ -111,8 +129,8 @@ def _other_spans(tiff: Tiff, dropped: tuple[Picture, ...]) -> NDArray[np.int64]:
     return np.array(sorted(spans), dtype=np.int64)
 
 
-def _refuse_overlap(kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
-    """No kept tile shares a byte with anything else (both lists are sorted by start, kept ones are disjoint)."""
+def refuse_overlap(kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
+    """No kept tile shares a byte with anything else (kept ones are disjoint and sorted by start)."""
     after = np.searchsorted(kept[:, 0], others[:, 0], side="right")
     before = np.maximum(after - 1, 0)
     into_previous = (after > 0) & (kept[before, 1] > others[:, 0])
@@ -122,7 +140,7 @@ def _refuse_overlap(kept: NDArray[np.int64], others: NDArray[np.int64]) -> None:
         raise damaged("tiles share bytes with directories or with pictures that may not leave")
 
 
-def _runs(source: Source, spans: NDArray[np.int64]) -> NDArray[np.int64]:
+def runs_of(source: Source, spans: NDArray[np.int64]) -> NDArray[np.int64]:
     """Tiles that follow each other, or are parted by a few zeros alone, as one (start, end) each."""
     gaps = spans[1:, 0] - spans[:-1, 1]
     cut = gaps > 0
@@ -166,33 +184,52 @@ def stream(plan: SlidePlan, source: Source) -> Iterator[bytes]:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """`length` bytes at `offset` of the source, or of the file that holds the bytes `made` anew."""
+    """`length` bytes at `offset` of the source, or of the file that holds the bytes `made` anew; their SHA-256."""
 
     made: bool
     offset: int
     length: int
+    sha256: str = ""
 
 
-def lay_out(plan: SlidePlan, source: Source, made: BinaryIO) -> tuple[Part, ...]:
-    """The plan as parts that a store can put together: each but the last of at least LEAST_PART.
+@dataclass(frozen=True, kw_only=True)
+class LaidFile:
+    """A file of the planned slide (named as `File` is) in parts, and the SHA-256 of all of them."""
 
-    Bytes made anew are written to `made`, and with them those of the source that make a short part long enough.
+    name: str
+    parts: tuple[Part, ...]
+    sha256: str
+
+
+def lay_out(plan: SlidePlan, source: Source, made: BinaryIO) -> tuple[LaidFile, ...]:
+    """The plan as parts that a store can put together: each but a file's last of at least LEAST_PART.
+
+    Bytes made anew are written to `made` (opened for reading too), and with them those of the source that make a
+    short part long enough. Every byte of the slide is read once, for the digests.
     """
+    return tuple(
+        _digested(file.name, _parts(segments, source, made), source, made)
+        for file, segments in plan.by_file()
+    )
+
+
+def _parts(segments: Sequence[Segment], source: Source, made: BinaryIO) -> list[Part]:
     parts: list[Part] = []
-    for segment in plan.segments:
+    for segment in segments:
         if segment.payload is not None:
             _grow(parts, made, segment.payload)
             continue
-        offset, length = segment.offset, segment.length
+        offset, length, taken = segment.offset, segment.length, 0
         if parts and parts[-1].length < LEAST_PART:
-            taken = min(length, LEAST_PART - parts[-1].length)
-            if length - taken < LEAST_PART:
-                taken = length
+            taken = LEAST_PART - parts[-1].length
+        if length - taken < LEAST_PART:
+            taken = length
+        if taken:
             _grow(parts, made, source.read(offset, taken))
             offset, length = offset + taken, length - taken
         if length:
             parts.append(Part(made=False, offset=offset, length=length))
-    return tuple(parts)
+    return parts
 
 
 def _grow(parts: list[Part], made: BinaryIO, content: bytes) -> None:
@@ -205,22 +242,55 @@ def _grow(parts: list[Part], made: BinaryIO, content: bytes) -> None:
         parts.append(Part(made=True, offset=at, length=len(content)))
 
 
-def digest(plan: SlidePlan, source: Source) -> str:
-    """The SHA-256 in hex of the planned slide, without writing it."""
-    running = hashlib.sha256()
-    for piece in stream(plan, source):
-        running.update(piece)
-    return running.hexdigest()
+def _digested(name: str, parts: Sequence[Part], source: Source, made: BinaryIO) -> LaidFile:
+    whole, digested = hashlib.sha256(), []
+    for part in parts:
+        own = hashlib.sha256()
+        for piece in _pieces(part, source, made):
+            own.update(piece)
+            whole.update(piece)
+        digested.append(replace(part, sha256=own.hexdigest()))
+    return LaidFile(name=name, parts=tuple(digested), sha256=whole.hexdigest())
 
 
-def write(plan: SlidePlan, source_path: Path, target_path: Path) -> None:
-    """Write the planned slide beside its source; ranges are copied by the kernel, shared where the disk can."""
-    with FileSource(source_path) as source, target_path.open("xb", buffering=0) as target:
-        for segment in plan.segments:
-            if segment.payload is not None:
-                _write_all(target.fileno(), segment.payload)
-            else:
-                _copy(source.handle, target.fileno(), segment.offset, segment.length)
+def _pieces(part: Part, source: Source, made: BinaryIO) -> Iterator[bytes]:
+    if not part.made:
+        yield from windows(source, part.offset, part.length)
+        return
+    end = made.tell()
+    made.seek(part.offset)
+    yield made.read(part.length)
+    made.seek(end)
+
+
+def beside(slide: Path, name: str) -> Path:
+    """Where the file of this name of the slide at this path lies."""
+    return slide.with_suffix("") / name if name else slide
+
+
+def write(plan: SlidePlan, source_path: Path, target_path: Path) -> tuple[Path, ...]:
+    """Write the planned slide; returns the paths of its files, in the plan's order.
+
+    Ranges are copied by the kernel, shared where the disk can. Nothing is overwritten.
+    """
+    written = []
+    with files_of(source_path) as source:
+        for file, segments in plan.by_file():
+            path = beside(target_path, file.name)
+            path.parent.mkdir(exist_ok=True)
+            with path.open("xb", buffering=0) as target:
+                _write(segments, source, target.fileno())
+            written.append(path)
+    return tuple(written)
+
+
+def _write(segments: Sequence[Segment], source: FileSource | FolderSource, target: int) -> None:
+    for segment in segments:
+        if segment.payload is not None:
+            _write_all(target, segment.payload)
+            continue
+        for handle, offset, length in source.place(segment.offset, segment.length):
+            _copy(handle, target, offset, length)
 
 
 def _write_all(handle: int, content: bytes) -> None:
@@ -239,9 +309,3 @@ def _copy(source: int, target: int, offset: int, length: int) -> None:
             raise damaged("the slide became shorter while it was copied")
         offset += copied
         length -= copied
-
-
-def is_composable(plan: SlidePlan) -> bool:
-    """Whether a store can compose it: few ranges, each long enough to be a part of its own."""
-    ranges = [s for s in plan.segments if s.payload is None]
-    return len(ranges) <= 1000 and all(s.length >= SHORTEST_RANGE for s in ranges)

@@ -44,7 +44,7 @@ def run(command: tuple[str, ...], folder: Path, limits: Limits, hidden: tuple[Pa
     """Run `command` with `folder` as its place; its output goes nowhere, because it may name a patient.
 
     :param command: the program's absolute path and its arguments.
-    :param hidden: folders that look empty to it, where the kernel can do that.
+    :param hidden: folders and files that look empty to it, where the kernel can do that.
     """
     told = {
         "command": list(command),
@@ -52,7 +52,7 @@ def run(command: tuple[str, ...], folder: Path, limits: Limits, hidden: tuple[Pa
         "hidden": [
             str(path.resolve())
             for path in (*HIDDEN, *hidden)
-            if path.is_dir() and not folder.resolve().is_relative_to(path.resolve())
+            if path.exists() and not folder.resolve().is_relative_to(path.resolve())
         ],
         "cpu": max(1, int(limits.seconds) * (os.cpu_count() or 1)),
         "memory": limits.memory,

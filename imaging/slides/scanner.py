@@ -13,11 +13,16 @@ from cases.errors import Quarantine
 # Properties in which scanners name themselves, best first (OpenSlide's names).
 _STATION = (
     "aperio.ScanScope ID", "dicom.DeviceSerialNumber", "hamamatsu.NDP.S/N", "leica.device-model", "ventana.UnitNumber",
-    "philips.DICOM_DEVICE_SERIAL_NUMBER", "tiff.HostComputer",
+    "philips.DICOM_DEVICE_SERIAL_NUMBER", "tiff.HostComputer", "mirax.GENERAL.SCANNER_HARDWARE_ID",
+    "mirax.NONHIERLAYER_0_SECTION.SCANNER_HARDWARE_ID", "mirax.NONHIERLAYER_1_SECTION.SCANNER_HARDWARE_ID",
 )  # fmt: skip
-# Day and time of day, or both in the first.
-_DATES = (("aperio.Date", "aperio.Time"), ("philips.DICOM_ACQUISITION_DATETIME", ""))
-_FORMATS = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S")
+# Day and time of day, or both in the first; and how they are written.
+_MONTH_FIRST = ("%m/%d/%y %H:%M:%S", "%m/%d/%Y %H:%M:%S", "%Y-%m-%d %H:%M:%S")
+_DATES = (
+    ("aperio.Date", "aperio.Time", _MONTH_FIRST),
+    ("philips.DICOM_ACQUISITION_DATETIME", "", ("%Y%m%d%H%M%S.%f", "%Y%m%d%H%M%S")),
+    ("mirax.GENERAL.SLIDE_CREATIONDATETIME", "", ("%d/%m/%Y %H:%M:%S",)),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +44,12 @@ def read_scan(path: Path) -> Scan:
     except (openslide.OpenSlideError, OSError) as error:
         raise Quarantine("file-damaged", "the slide cannot be opened") from error
     station = next((told[name] for name in _STATION if told.get(name)), "")
-    moments = (f"{told.get(day, '')} {told.get(clock, '')}" for day, clock in _DATES)
-    return Scan(station=station[:64], at=next((at for at in map(_moment, moments) if at), None))
+    moments = (_moment(f"{told.get(day, '')} {told.get(clock, '')}", forms) for day, clock, forms in _DATES)
+    return Scan(station=station[:64], at=next((at for at in moments if at), None))
 
 
-def _moment(text: str) -> datetime | None:
-    for form in _FORMATS:
+def _moment(text: str, forms: tuple[str, ...]) -> datetime | None:
+    for form in forms:
         try:
             return datetime.strptime(text.strip(), form)  # noqa: DTZ007 -- the scanner's clock has no zone
         except ValueError:

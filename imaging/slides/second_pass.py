@@ -78,7 +78,7 @@ def check_slide(source: Source, *, identity_values: tuple[str, ...] = (), tiles:
         require_tags(pages, vendor)
         JUDGES.get(vendor, _judge_pages)(pages, walk.order)
         for page in pages:
-            _judge_profile(page.values.get(34675, b""))
+            judge_profile(page.values.get(34675, b""))
         walk.account(sorted({span for page in pages for span in page.tiles}))
         _search(walk.known, source, pages, identity_values)
         return walk.bytes_known + _walk_tiles(source, pages, walk.order, tiles)
@@ -233,11 +233,14 @@ _PROFILE_TAGS = re.compile(rb"(?:[rgbk](?:XYZ|TRC)|wtpt|bkpt|chad|lumi|chrm|gamt
 _PROFILE_TYPES = (b"XYZ ", b"curv", b"para", b"sf32", b"chrm", b"mft1", b"mft2", b"mAB ", b"mBA ", b"mpet")
 
 
-def _judge_profile(profile: bytes) -> None:
-    """A colour profile without maker, date and words of its own; each of its bytes stands in a tag or is zero."""
+def judge_profile(profile: bytes) -> None:
+    """A colour profile without maker, date and words of its own; each of its bytes stands in a tag or is zero.
+
+    :raises Quarantine: `identity-left`.
+    """
     if not profile:
         return
-    if (
+    if len(profile) < 132 or (
         any(profile[4:8] + profile[40:64] + profile[80:128])
         or profile[24:36] != b"\x07\xd0\0\1\0\1\0\0\0\0\0\0"
     ):
@@ -317,7 +320,7 @@ def _walk_tiles(source: Source, pages: list[Page], order: str, scope: Scope) -> 
                 read += parts_of_long_picture(source.read, start, end, f"in the level at {start}")
         spans = [(a, b) for a, b in spans if b - a <= limit or page.number(order, 259, 1) != 7]
         step = 1 if scope == "every" else max(1, len(spans) // SAMPLED_TILES)
-        for start, content in _tile_contents(source, spans[::step]):
+        for start, content in tile_contents(source, spans[::step]):
             read += len(content)
             walk(content, f"in the tile at {start}")
     return read
@@ -333,7 +336,7 @@ def _walk_of(page: Page, order: str) -> Walk:
     )
 
 
-def _tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
+def tile_contents(source: Source, spans: list[tuple[int, int]]) -> Iterator[tuple[int, bytes]]:
     """Tiles one by one, read together where they stand together."""
     at = 0
     while at < len(spans):

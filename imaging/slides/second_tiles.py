@@ -31,7 +31,7 @@ def walk_of(compression: int, *, tables: bytes, size: int) -> Walk:
     """
     if compression == 7:
         _only_tables(tables)
-        return _only_picture
+        return only_picture
     if compression in (33003, 33005):
         return _only_wavelets
     if compression == 1:
@@ -113,7 +113,7 @@ def _only_tables(tables: bytes) -> None:
         at = _after_segment(tables, at, "in the JPEG tables")
 
 
-def _only_picture(tile: bytes, where: str) -> None:
+def only_picture(tile: bytes, where: str) -> None:
     """One JPEG picture from its first byte to its last: headers, scans, end, and zeros at most behind."""
     if tile[:2] != b"\xff\xd8":
         raise left(f"something other than a picture {where}")

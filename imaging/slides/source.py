@@ -6,6 +6,7 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -37,6 +38,10 @@ class FileSource:
     def handle(self) -> int:
         return self._handle
 
+    def place(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """A range as (file handle, offset in that file, length)."""
+        yield self._handle, offset, length
+
     def read(self, offset: int, length: int) -> bytes:
         """:raises Quarantine: `file-damaged` if the range is not wholly inside the file."""
         inside(offset, length, self._size)
@@ -62,6 +67,65 @@ class FileSource:
         self.close()
 
 
+# A slide of several files is this file and, beside it, a folder of the same name with the settings in it (MIRAX).
+FOLDER_SUFFIX, SETTINGS = ".mrxs", "Slidedat.ini"
+MOST_FILES = 4096
+
+
+def is_folder_slide(path: Path) -> bool:
+    """Whether this is the file by which a slide of several files is opened."""
+    return path.suffix == FOLDER_SUFFIX and (path.with_suffix("") / SETTINGS).is_file()
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in order; those of a slide's own folder go with the slide. Links are not followed."""
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    parts = {p.with_suffix("") for p in found if is_folder_slide(p)}
+    return [p for p in found if p.parent not in parts]
+
+
+class FolderSource:
+    """The files of a slide's folder one after the other, the settings first and the others by name."""
+
+    def __init__(self, path: Path) -> None:
+        """:raises Quarantine: `file-damaged` if the folder holds more files than any slide's."""
+        found = [p for p in path.with_suffix("").iterdir() if p.is_file() and not p.is_symlink()]
+        if len(found) > MOST_FILES:
+            raise Quarantine("file-damaged", f"a folder of {len(found)} files is no slide's")
+        found.sort(key=lambda p: (p.name != SETTINGS, p.name))
+        self.names = tuple(p.name for p in found)
+        self._files = [FileSource(p) for p in found]
+        self.starts = [0, *accumulate(f.size for f in self._files)]
+
+    @property
+    def size(self) -> int:
+        return self.starts[-1]
+
+    def span(self, name: str) -> tuple[int, int]:
+        """Where the file of this name stands, as (start, end).
+
+        :raises Quarantine: `file-damaged` if there is none.
+        """
+        if name not in self.names:
+            raise Quarantine("file-damaged", "the slide's folder lacks a file that its settings name")
+        index = self.names.index(name)
+        return self.starts[index], self.starts[index + 1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """:raises Quarantine: `file-damaged` if the range is not wholly inside."""
+        pieces = cut_across(self.starts, offset, length)
+        return b"".join(self._files[index].read(within, size) for index, within, size in pieces)
+
+    def place(self, offset: int, length: int) -> Iterator[tuple[int, int, int]]:
+        """A range as (file handle, offset in that file, length)."""
+        for index, within, size in cut_across(self.starts, offset, length):
+            yield self._files[index].handle, within, size
+
+    def close(self) -> None:
+        for file in self._files:
+            file.close()
+
+
 class BytesSource:
     """A slide that is in memory."""
 
@@ -76,6 +140,22 @@ class BytesSource:
         """:raises Quarantine: `file-damaged` if the range is not wholly inside the content."""
         inside(offset, length, len(self._content))
         return self._content[offset : offset + length]
+
+
+class PartSource:
+    """The bytes of another source from `start` to `end`."""
+
+    def __init__(self, source: Source, start: int, end: int) -> None:
+        self._source, self._start, self._size = source, start, end - start
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """:raises Quarantine: `file-damaged` if the range is not wholly inside."""
+        inside(offset, length, self._size)
+        return self._source.read(self._start + offset, length)
 
 
 def inside(offset: int, length: int, size: int) -> None:
@@ -99,10 +179,20 @@ def cut_across(starts: Sequence[int], offset: int, length: int) -> Iterator[tupl
 
 
 @contextmanager
+def files_of(path: Path) -> Iterator[FileSource | FolderSource]:
+    """The slide at `path` for the length of the block: its file, or the files of its folder."""
+    source = FolderSource(path) if is_folder_slide(path) else FileSource(path)
+    try:
+        yield source
+    finally:
+        source.close()
+
+
+@contextmanager
 def opened(slide: Path | Source) -> Iterator[Source]:
     """`slide` as a source; a path is opened here and closed again."""
     if isinstance(slide, Path):
-        with FileSource(slide) as source:
+        with files_of(slide) as source:
             yield source
     else:
         yield slide

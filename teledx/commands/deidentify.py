@@ -1,92 +1,138 @@
-"""`teledx deid`: a folder de-identified as the network does it, for research or for trying the profile out."""
+"""`teledx deid`: files de-identified as the network does it, by whoever has them: a researcher, a trial, a try-out."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import tempfile
+import secrets
 from collections.abc import Sequence
-from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from teledx.commands import keys, order_file
+from teledx.commands import deid_files, keys, order_file
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
 from teledx.commands.output import Out
-from teledx.commands.progress import bar
 from teledx.commands.session import Session
 from teledx.commands.table import Command
-from teledx.commands.uploads import at_once
 
 if TYPE_CHECKING:
-    from cases.order import Order, Patient
-    from imaging.deid.folder import FileReport, Run
-    from imaging.slides.convert import Conversion, Converter
-    from workers.child import Child
+    from cases.order import Order
+    from imaging.deid.report import FileReport
+    from imaging.slides.convert import Conversion
 
-FILE_SECONDS = 600.0
+_Source = Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or a folder; it is only read.")]
+_Dest = Annotated[Path, typer.Argument(metavar="DEST", help="A new or empty folder, for one file too.")]
+_Profile = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="network: what a reading needs stays; basic: PS3.15 without options. Options are added by name:"
+        " basic+retain-uids.",
+    ),
+]
+_Key = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A key: 64 hexadecimal digits or more, as `openssl rand -hex 32` writes, or a keyring's .key file."
+        " Without it the key that new patients get, where TELEDX_KEYRING names a keyring, or else one made for"
+        " this run and forgotten.",
+    ),
+]
+_Clinic = Annotated[
+    str,
+    typer.Option(
+        metavar="ID", help="Whose patients they are, where it matters that equal patient IDs are two people."
+    ),
+]
+_OrderFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="The order: every file must be of its patient.")
+]
+_KeepNames = Annotated[
+    bool, typer.Option("--keep-names", help="Name results as the source: names may carry identity.")
+]
+_Jobs = Annotated[int, typer.Option(min=1, max=32, help="Files at once.")]
+_Report = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A new file for the answer as JSON: it names the originals, so it stays with them, never in DEST.",
+    ),
+]
 
 
 def deid(
     session: Session,
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A file or a folder; it is only read.")],
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="A new or empty folder.")],
-    clinic: Annotated[
-        str, typer.Option(metavar="ID", help="Whose patients they are: pseudonyms depend on it.")
-    ],
-    order: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The order: every file must be of its patient.")
-    ] = None,
-    profile: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="network: what a reading needs stays; basic: PS3.15 without options. Options are added by name:"
-            " basic+retain-uids.",
-        ),
-    ] = "network",
-    keyring: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Keyring, if not in TELEDX_KEYRING.")
-    ] = None,
-    key: Annotated[
-        str, typer.Option(metavar="ID", help="The key, if not the one that new patients get.")
-    ] = "",
-    keep_names: Annotated[
-        bool, typer.Option("--keep-names", help="Name results as the source: names may carry identity.")
-    ] = False,
-    parallel: Annotated[int, typer.Option(min=1, max=32, help="Files at once.")] = 2,
+    source: _Source,
+    dest: _Dest,
+    profile: _Profile = "network",
+    key: _Key = None,
+    keep_names: _KeepNames = False,
+    jobs: _Jobs = 2,
+    report: _Report = None,
+    clinic: _Clinic = "",
+    order: _OrderFile = None,
 ) -> int:
     """De-identify DICOM files and slides as the network does: by table, and proved by the second pass.
 
     What is not proved is withheld and listed with its reason: exit code 3. Names of results are derived and say
-    nothing of the source; which became what is in the answer (--json) alone, so keep that with the originals. The same
-    clinic, patient and key give the same pseudonym, UIDs and shifted dates as in the network. Slides of formats that
-    are refused are converted first, where TELEDX_SLIDE_CONVERTERS names a program.
+    nothing of the source; which became what is in the report alone. The same key, clinic and patient give the same
+    pseudonym, UIDs and shifted dates in every run, and in the network. Slides of formats that are refused are
+    converted first, where TELEDX_SLIDE_CONVERTERS names a program.
     """
-    from imaging.deid.folder import Run
-    from imaging.deid.known import KnownIdentity, from_order
-
-    asked = _order(order)
-    conversion = _conversion(session, keyring)
-    run = Run(
-        secret=_secret(session, keyring, key),
+    files = deid_files.found(source, dest)
+    _require_place(report, dest)
+    used = _key_of(session, key)
+    asked = deid_files.Asked(
+        secret=used.secret,
         clinic=clinic,
         profile=_checked(profile),
         keep_names=keep_names,
-        known=from_order(asked) if asked else KnownIdentity(),
+        order=_order(order),
     )
-    files = _files(source, dest)
-    reports = _treated(
-        files, source, dest, run, asked, conversion, parallel=parallel, quiet=session.out.as_json
-    )
-    answer = {"files": [report.as_json() for report in reports]}
+    conversion = _conversion(session, used)
+    told = deid_files.Told(source=source, dest=dest, asked=asked, conversion=conversion, jobs=jobs)
+    if used.of == "run":
+        session.out.note(
+            "A key was made for this run and is kept nowhere: another run gives other pseudonyms."
+        )
+    reports = deid_files.treated(files, told, quiet=session.out.as_json)
+    answer = {"profile": profile, "clinic": clinic, "key": used.of, "files": [r.as_json() for r in reports]}
+    _write(report, answer)
     session.out.answer(answer, lambda out: _show(out, reports, dest))
     return Exit.SET_ASIDE if any(r.verdict == "withheld" for r in reports) else Exit.OK
+
+
+@dataclass(frozen=True, kw_only=True)
+class _UsedKey:
+    """A key, of which origin it is (`file`, `keyring`, `run`), and where it stands."""
+
+    secret: bytes = field(repr=False)
+    of: str
+    stands: tuple[Path, ...] = ()
+
+
+def _key_of(session: Session, file: Path | None) -> _UsedKey:
+    if file is not None:
+        return _UsedKey(secret=keys.of_file(file), of="file", stands=(file,))
+    folder = session.settings.keyring
+    if folder is None:
+        return _UsedKey(secret=secrets.token_bytes(32), of="run")
+    ring = keys.read(folder)
+    return _UsedKey(secret=ring.secrets[ring.current], of="keyring", stands=(folder,))
+
+
+def _conversion(session: Session, used: _UsedKey) -> Conversion | None:
+    """The converters of the settings, which do not see the key; None if there are none."""
+    if not session.settings.slide_converters:
+        return None
+    from teledx import bootstrap
+
+    told = bootstrap.conversion(session.settings)
+    return replace(told, hidden=(*told.hidden, *used.stands))
 
 
 def _checked(profile: str) -> str:
@@ -110,122 +156,24 @@ def _order(file: Path | None) -> Order | None:
     return Order.model_validate_json(json.dumps(document))
 
 
-def _secret(session: Session, keyring: Path | None, key: str) -> bytes:
-    folder = keys.folder_of(session, keyring)
-    ring = keys.read(folder)
-    name = key or ring.current
-    if name not in ring.secrets:
+def _require_place(report: Path | None, dest: Path) -> None:
+    """Raises `Stop` if the report would stand beside what may leave, or in a file's place."""
+    if report is None:
+        return
+    if report.resolve().is_relative_to(dest.resolve()):
         raise Stop(
-            Exit.NOT_FOUND, f"There is no key '{name}' in {folder}.", f"There are: {', '.join(ring.secrets)}."
+            Exit.USAGE, "The report names the originals.", "Keep it with them, not in the destination."
         )
-    return ring.secrets[name]
-
-
-def _conversion(session: Session, keyring: Path | None) -> Conversion:
-    """The converters of the settings; the keyring in use is hidden from them."""
-    from teledx import bootstrap
-
-    told = bootstrap.conversion(session.settings)
-    return replace(told, hidden=(*told.hidden, keys.folder_of(session, keyring)))
-
-
-def _files(source: Path, dest: Path) -> list[Path]:
-    """Every file of the source; links are not followed. Raises `Stop` if the destination is no place of its own."""
-    here, there = source.resolve(), dest.resolve()
-    if there == here or there.is_relative_to(here) or here.is_relative_to(there):
-        raise Stop(Exit.USAGE, "Source and destination lie in each other.", "Name a folder elsewhere.")
-    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+    if report.exists() or not report.parent.is_dir():
         raise Stop(
-            Exit.USAGE, f"{dest} is not an empty folder.", "Name a new one: nothing is ever overwritten."
+            Exit.USAGE, f"{report} is no place for a new file.", "Name a new file in a folder that exists."
         )
-    found = (path for path in sorted(source.rglob("*")) if path.is_file() and not path.is_symlink())
-    files = [source] if source.is_file() else list(found)
-    if not files:
-        raise Stop(Exit.USAGE, f"There is no file in {source}.", "Name the folder of the images.")
-    return files
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Treatment:
-    """How each file is treated, in a child that is killed if it takes too long or too much memory."""
-
-    child: Child
-    root: Path
-    dest: Path
-    beside: Path
-    run: Run
-    patient: Patient | None
-    conversion: Conversion
-
-    def __call__(self, file: Path) -> FileReport:
-        from cases.errors import Quarantine
-        from imaging.deid.folder import FileReport
-
-        name = str(file.relative_to(self.root))
-        try:
-            converter = self.conversion.of(file)
-            return self._converted(file, name, converter) if converter else self._one(file, self.root)
-        except Quarantine as why:
-            return FileReport(name=name, verdict="withheld", reasons=((why.code, why.detail),))
-
-    def _one(self, file: Path, root: Path) -> FileReport:
-        from teledx.commands.deid_child import one
-
-        where = (file, root, self.dest, self.beside)
-        report: FileReport = self.child.run_for(FILE_SECONDS, one, *where, self.run, self.patient)
-        return report
-
-    def _converted(self, file: Path, name: str, converter: Converter) -> FileReport:
-        """What became of the slide that the converter makes of `file`."""
-        from imaging.slides.convert import check_made, converted
-
-        told = self.conversion
-        folder = self.beside / f"converted-{hashlib.sha256(os.fsencode(name)).hexdigest()}"
-        with converted(file, folder, converter, told.limits, told.hidden) as made:
-            self.child.run_for(FILE_SECONDS, check_made, made.path, file, converter.code)
-            renamed = folder / "named" / f"{name}{made.path.suffix}"
-            renamed.parent.mkdir(parents=True)
-            made.path.rename(renamed)
-            report = self._one(renamed, folder / "named")
-        return replace(report, name=name, converted=f"{converter.code} by {made.by}")
-
-
-def _treated(
-    files: Sequence[Path],
-    source: Path,
-    dest: Path,
-    run: Run,
-    order: Order | None,
-    conversion: Conversion,
-    *,
-    parallel: int,
-    quiet: bool,
-) -> list[FileReport]:
-    """A report for each file, in order. Files become in a folder beside the destination, and move in once proved."""
-    from workers.child import Child
-
-    dest.mkdir(parents=True, exist_ok=True)
-    child = Child(workers=parallel)
-    with (
-        closing(child),
-        tempfile.TemporaryDirectory(prefix=f".{dest.name}.", dir=dest.resolve().parent) as beside,
-        bar("De-identifying", sum(f.stat().st_size for f in files), quiet=quiet) as advance,
-        at_once(parallel) as pool,
-    ):
-        treat = _Treatment(
-            child=child,
-            root=source if source.is_dir() else source.parent,
-            dest=dest,
-            beside=Path(beside),
-            run=run,
-            patient=order.patient if order else None,
-            conversion=conversion,
-        )
-        reports = []
-        for file, report in zip(files, pool.map(treat, files), strict=True):
-            reports.append(report)
-            advance(file.stat().st_size)
-        return reports
+def _write(report: Path | None, answer: Any) -> None:
+    if report is not None:
+        report.touch(mode=0o600, exist_ok=False)
+        report.write_text(json.dumps(answer, ensure_ascii=False, indent=2) + "\n", "utf-8")
 
 
 def _show(out: Out, reports: Sequence[FileReport], dest: Path) -> None:
@@ -256,9 +204,9 @@ COMMANDS = (
         run=deid,
         panel="Operators",
         examples=(
-            "teledx deid images/ out/ --clinic jiangshan",
+            "teledx deid images/ out/ --key deid.key --report became.json",
+            "teledx deid slide.svs out/",
             "teledx deid images/ out/ --clinic jiangshan --order order.json --json",
-            "teledx deid slide.svs out/ --clinic jiangshan --keyring /etc/teledx/keys",
         ),
     ),
 )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 FolderOption = Annotated[
     Path | None, typer.Option("--folder", metavar="DIR", help="Where, if not in TELEDX_KEYRING.")
 ]
+LEAST_BYTES = 32
 BACK_UP = "Copy the folder to the backup before it is used: no report returns without its patient's key."
 
 
@@ -104,6 +105,21 @@ def folder_of(session: Session, given: Path | None) -> Path:
         assert session.settings.keyring is not None, "checked in the line above"
         return session.settings.keyring
     return given
+
+
+def of_file(file: Path) -> bytes:
+    """The key that one file holds, as a keyring's `.key` files do. Raises `Stop` if it holds none."""
+    try:
+        secret = bytes.fromhex(file.read_text("ascii").strip())
+    except ValueError:
+        secret = b""
+    if len(secret) < LEAST_BYTES:
+        raise Stop(
+            Exit.USAGE,
+            f"{file} holds no key of {2 * LEAST_BYTES} hexadecimal digits.",
+            "openssl rand -hex 32",
+        )
+    return secret
 
 
 def read(folder: Path) -> Keyring:

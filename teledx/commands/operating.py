@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ import typer
 from teledx.client import at
 from teledx.commands.cases import case_number, show_reason, show_remarks
 from teledx.commands.exits import Exit
+from teledx.commands.faults import Stop
 from teledx.commands.output import Out
 from teledx.commands.session import Session
 from teledx.commands.table import Command
@@ -41,17 +43,54 @@ def quarantine_list(session: Session) -> int:
     return Exit.SET_ASIDE if rows else Exit.OK
 
 
-def quarantine_show(session: Session, case: HeldArgument) -> None:
+def quarantine_show(
+    session: Session,
+    case: HeldArgument,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write what was found in pictures, marked, to this PNG file; a second one to FILE-2.png. "
+            "They may show the patient's name.",
+        ),
+    ] = None,
+) -> None:
     """What was found, what to do, and whom to ring up. That you looked is kept."""
     with session.region() as gateway:
         found = gateway.get(at("quarantine", case))
+        if picture and not found["pictures"]:
+            raise Stop(Exit.FAILED, "Nothing was marked in pictures of this case.", "Leave out --picture.")
+        if picture:
+            for each in found["pictures"]:
+                gateway.download(each["url"], _numbered(picture, each["number"]))
     session.out.answer(found, lambda out: _held(out, found))
 
 
-def quarantine_release(session: Session, case: HeldArgument, why: WhyOption) -> None:
-    """Let a quarantined case go on: the stage that set it aside runs again, and may set it aside again."""
+def _numbered(file: Path, number: int) -> Path:
+    return file if number == 1 else file.with_stem(f"{file.stem}-{number}")
+
+
+def quarantine_release(
+    session: Session,
+    case: HeldArgument,
+    why: WhyOption,
+    blank: Annotated[
+        bool, typer.Option("--blank", help="Of doubtful pictures: have what is marked in them blanked.")
+    ] = False,
+    leave: Annotated[
+        bool, typer.Option("--leave", help="Of doubtful pictures: nothing that is marked identifies anybody.")
+    ] = False,
+) -> None:
+    """Let a quarantined case go on: the stage that set it aside runs again, and may set it aside again.
+
+    Of doubtful pictures say what becomes of what is marked in them, once you have looked at them all
+    (`quarantine show --picture`). It holds for these very files and findings.
+    """
+    if blank and leave:
+        raise typer.BadParameter("either --blank or --leave")
+    pictures = "blank" if blank else "leave" if leave else None
     with session.region() as gateway:
-        answer = gateway.post(at("quarantine", case, "release"), {"why": why})
+        answer = gateway.post(at("quarantine", case, "release"), {"why": why, "pictures": pictures})
     session.out.answer(answer, f"{case} goes on; it is {answer['state']}.")
 
 
@@ -129,6 +168,14 @@ def _held(out: Out, held: dict[str, Any]) -> None:
         )
     )
     show_reason(out, held["reason"])
+    head = ("picture", "found", "frames")
+    rows = [
+        (each["number"], found["what"], f"{found['first_frame']}-{found['last_frame']}")
+        for each in held["pictures"]
+        for found in each["found"]
+    ]
+    if rows:
+        out.table(head, rows, empty="")
     show_remarks(out, held["remarks"])
 
 
@@ -138,11 +185,17 @@ def _row(words: str, run: Any, *examples: str) -> Command:
 
 COMMANDS = (
     _row("quarantine list", quarantine_list, "teledx quarantine list", "teledx quarantine list --json"),
-    _row("quarantine show", quarantine_show, "teledx quarantine show K7QX-3M9D"),
+    _row(
+        "quarantine show",
+        quarantine_show,
+        "teledx quarantine show K7QX-3M9D",
+        "teledx quarantine show K7QX-3M9D --picture found.png",
+    ),
     _row(
         "quarantine release",
         quarantine_release,
         "teledx quarantine release K7QX-3M9D --why 'the clinic confirmed the birth date by telephone'",
+        "teledx quarantine release K7QX-3M9D --blank --why 'the name stands beside the echo'",
     ),
     _row(
         "quarantine reject",

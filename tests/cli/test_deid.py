@@ -14,7 +14,7 @@ import pytest
 
 from storage.vault import Keyring
 from teledx import bootstrap
-from teledx.commands import deid_child, deidentify
+from teledx.commands import deid_files
 from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
@@ -131,8 +131,8 @@ def test_patients_of_one_folder_stay_apart(deid, source, tmp_path):
 
 def test_a_file_that_never_ends_is_withheld(deid, source, tmp_path, monkeypatch):
     """Its child is killed."""
-    monkeypatch.setattr(deidentify, "FILE_SECONDS", 0.2)
-    monkeypatch.setattr(deid_child, "one", hanging.one)
+    monkeypatch.setattr(deid_files, "FILE_SECONDS", 0.2)
+    monkeypatch.setattr(deid_files, "one", hanging.one)
     answer = deid()
     assert answer.code == Exit.SET_ASIDE
     assert {code for _, code in withheld(answer)} == {"read-limit"}
@@ -208,10 +208,65 @@ def test_nothing_is_written_where_something_is(teledx, source, tmp_path, place):
     assert came_out(tmp_path) == before
 
 
-def test_a_key_that_is_not_there_is_said_so(deid):
-    answer = deid("--key", "k9")
-    assert answer.code == Exit.NOT_FOUND
-    assert "k1" in json.loads(answer.err)["error"]["todo"]
+def pseudonyms(folder: Path) -> set[str]:
+    return {str(pydicom.dcmread(file).PatientID) for file in came_out(folder)}
+
+
+def test_a_key_in_a_file_gives_what_it_gives_in_a_keyring(teledx, source, keyring, tmp_path, monkeypatch):
+    teledx("deid", source, tmp_path / "ring", "--clinic", "jiangshan")
+    monkeypatch.delenv("TELEDX_KEYRING")
+    told = ("--clinic", "jiangshan", "--key", keyring / "k1.key", "--json")
+    answer = teledx("deid", source, tmp_path / "file", *told)
+    assert (answer.code, answer.json["key"]) == (0, "file")
+    assert pseudonyms(tmp_path / "file") == pseudonyms(tmp_path / "ring")
+
+
+def test_outside_the_network_neither_key_nor_clinic_is_needed(teledx, source, tmp_path, monkeypatch):
+    monkeypatch.delenv("TELEDX_KEYRING")
+    answers = [teledx("deid", source, tmp_path / name) for name in ("one", "two")]
+    assert [answer.code for answer in answers] == [0, 0]
+    assert "kept nowhere" in answers[0].err
+    assert len(pseudonyms(tmp_path / "one")) == 1
+    assert pseudonyms(tmp_path / "one").isdisjoint(pseudonyms(tmp_path / "two"))
+
+
+@pytest.mark.parametrize("said", ["", "ab" * 31, "no key at all", "\u94a5"])
+def test_a_file_that_holds_no_key_is_said_so(said, deid, tmp_path):
+    (tmp_path / "x.key").write_text(said, "utf-8")
+    answer = deid("--key", tmp_path / "x.key")
+    assert answer.code == Exit.USAGE
+    assert "openssl" in answer.error["todo"]
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_report_says_what_became_of_each_file(teledx, source, tmp_path):
+    (source / "cut.dcm").write_bytes(b"DICM" * 40)
+    report = tmp_path / "became.json"
+    answer = teledx("deid", source, tmp_path / "out", "--report", report)
+    assert answer.code == Exit.SET_ASIDE
+    assert report.stat().st_mode & 0o777 == 0o600
+    said = json.loads(report.read_text("utf-8"))
+    assert (said["profile"], said["clinic"], said["key"]) == ("network", "", "keyring")
+    rows = {row["name"]: row for row in said["files"]}
+    assert set(rows) == {p.relative_to(source).as_posix() for p in came_out(source)}
+    assert rows.pop("cut.dcm")["reasons"][0][0] == "file-damaged"
+    for row in rows.values():
+        assert (row["verdict"], row["actions"]["uid"] > 3) == ("clean", True)
+        assert (tmp_path / "out" / row["named"]).stat().st_size == row["size"]
+
+
+@pytest.mark.parametrize("place", ["out/became.json", "there.json", "nowhere/became.json"])
+def test_a_report_stands_neither_beside_what_leaves_nor_in_a_files_place(place, deid, tmp_path):
+    (tmp_path / "there.json").write_text("mine")
+    assert deid("--report", tmp_path / place).code == Exit.USAGE
+    assert not (tmp_path / "out").exists()
+    assert (tmp_path / "there.json").read_text() == "mine"
+
+
+def test_one_file_comes_out_alone(teledx, source, tmp_path):
+    one = next(p for p in came_out(source) if p.suffix == ".dcm")
+    assert teledx("deid", one, tmp_path / "out", "--keep-names", "--jobs", 1).code == 0
+    assert [p.name for p in came_out(tmp_path / "out")] == [one.name]
 
 
 def test_options_are_added_to_a_profile_by_name(deid, tmp_path):

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from cases.documents import StoredObject
 from storage import runs
 from teledx.commands.exits import Exit
 from tests.storage import filled
@@ -246,6 +247,34 @@ def test_an_operator_looks_at_the_quarantine_and_decides(region, yu):
     assert yu("quarantine", "list").code == 0
     states = {row["id"]: row["state"] for row in region.fetch("SELECT id, state FROM cases")}
     assert states == {kept: "received", refused: "rejected"}
+
+
+def test_an_operator_looks_at_a_doubtful_picture_and_has_it_blanked(region, yu, tmp_path):
+    case = filled.received(region.rows)
+    key = f"{case}/deidentify/002/doubt/001.png"
+    region.s3.replace("identified", key, b"PNG", "image/png")
+    picture = StoredObject(
+        zone="identified", key=key, size=3, sha256=hashlib.sha256(b"PNG").hexdigest(), media_type="image/png"
+    )
+    filled.doubtful(region.rows, case, picture, known=True)
+    assert yu("quarantine", "release", case, "--why", "unseen", "--blank").code == Exit.CONFLICT
+    shown = yu("quarantine", "show", case, "--picture", tmp_path / "found.png")
+    assert "a name or number of this case" in shown.out
+    assert (tmp_path / "found.png").read_bytes() == b"PNG"
+    both = yu("quarantine", "release", case, "--why", "x", "--blank", "--leave")
+    assert both.code == Exit.USAGE
+    assert yu("quarantine", "release", case, "--why", "the name", "--blank").code == 0
+    assert region.one("SELECT verdict, account FROM vault.pixel_decision") == {
+        "verdict": "blank", "account": "yu",
+    }  # fmt: skip
+
+
+def test_a_case_without_doubtful_pictures_has_none_to_write(region, yu, tmp_path):
+    case = filled.received(region.rows)
+    filled.set_aside(region.rows, case)
+    answer = yu("quarantine", "show", case, "--picture", tmp_path / "found.png")
+    assert answer.code == Exit.FAILED
+    assert list(tmp_path.glob("*.png")) == []
 
 
 def test_failed_runs_are_listed_and_run_again(region, yu):

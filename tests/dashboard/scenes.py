@@ -163,6 +163,7 @@ def rich_brief(case: Case) -> Brief:
         ),
         modalities=("CT",),
         instances=300,
+        blanked_instances=2,
     )
 
 

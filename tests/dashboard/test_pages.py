@@ -9,8 +9,17 @@ from playwright.sync_api import expect
 from pypdf import PdfReader
 
 from storage import signing
-from tests.dashboard.scenes import PATIENTS, asking_about_a_label, fill, order_of, to_be_read, with_report
-from tests.storage.filled import delivered, received, set_aside
+from tests.dashboard.scenes import (
+    PATIENTS,
+    asking_about_a_label,
+    fill,
+    order_of,
+    picture,
+    stored,
+    to_be_read,
+    with_report,
+)
+from tests.storage.filled import delivered, doubtful, received, set_aside
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -84,7 +93,7 @@ def test_the_entry_beside_a_case_and_the_browsers_way_back_lead_to_the_list(regi
     for way_back in (page.get_by_role("link", name="Cases").click, page.go_back):
         opened(page, f"open-{ids['waiting']}")
         page.get_by_role("button", name="Back").wait_for()
-        assert page.url.endswith(f"?case={ids['waiting']}")
+        assert page.url.endswith(f"/case?id={ids['waiting']}")
         drawn(page)
         way_back()
         page.locator(f".st-key-open-{ids['waiting']}").wait_for()
@@ -106,6 +115,7 @@ def test_a_reader_reads_writes_and_signs_and_never_sees_who_it_is(region, s3, en
     page.get_by_text("183 days earlier").wait_for()
     page.get_by_text("Yours until").wait_for()
     expect(page.locator(".tdx-picture")).to_have_count(2)
+    page.get_by_text("blanked before the images left the region, in 2 of them").wait_for()
     expect(page.locator(".tdx-picture").first).to_have_js_property("naturalWidth", 640)
     whole = page.content()
     assert [name for name in (*PATIENTS, "JS20261123") if name in whole] == []
@@ -190,6 +200,25 @@ def test_an_operator_lets_a_quarantined_case_go_on_with_a_reason(region, enter):
 
     assert state_of(region, case_id) == "received"
     page.get_by_text("Nothing is set aside.").wait_for()
+
+
+def test_an_operator_looks_at_what_was_found_in_a_picture_and_has_it_blanked(region, s3, enter):
+    case_id = received(region, number=6, **order_of(6))
+    found = stored(s3, "identified", f"{case_id}/doubt/001.png", picture("WANG"), "image/png")
+    doubtful(region, case_id, found, known=True)
+    page = enter("yu")
+    opened(page, f"held-{case_id}")
+    page.locator(".tdx-picture").wait_for()
+    page.get_by_text("a name or number of this case (frames 1 to 1)").wait_for()
+    expect(page.get_by_role("button", name="Nothing marked identifies anybody")).to_have_count(0)
+    page.get_by_role("button", name="Blank what is marked").click()
+    asked = page.get_by_role("dialog")
+    asked.get_by_label("Reason").fill("the name stands beside the echo")
+    asked.get_by_role("button", name="Blank what is marked").click()
+
+    page.get_by_text("Done.").wait_for()
+
+    assert state_of(region, case_id) == "preprocessed"
 
 
 def test_a_page_switches_its_language_and_keeps_its_place(region, enter):

@@ -121,14 +121,9 @@ def _report_steps(plan: Plan, pipe) -> None:
     pipe.close()
 
 
-# Modules that a killed worker needs, loaded once into the server that forks them.
-PRELOAD = ["tests.faults.counting", "workers.stage"]
-
-
 def spawn(plan: Plan) -> tuple[int, int | None]:
     """Run the plan in a process of its own; returns (exit code, steps if it lived)."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(PRELOAD)
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_report_steps, args=(plan, theirs))
     process.start()

@@ -1,5 +1,6 @@
 """A clinic follows its cases; operators decide about those that were set aside."""
 
+import hashlib
 from datetime import datetime
 
 import pytest
@@ -7,7 +8,16 @@ import pytest
 from cases.documents import Preprocessed, Preview, SlideFound, StoredObject
 from cases.reasons import HELD, REASONS
 from storage import cases, readings
-from tests.storage.filled import advanced, delivered, open_item, received, returned, set_aside, signed
+from tests.storage.filled import (
+    advanced,
+    delivered,
+    doubtful,
+    open_item,
+    received,
+    returned,
+    set_aside,
+    signed,
+)
 
 PDF, FHIR = b"%PDF-1.7 report", b'{"resourceType": "DiagnosticReport"}'
 
@@ -247,6 +257,74 @@ def test_a_quarantined_drop_is_released_and_rejected_through_the_same_doors(regi
         assert (held["drop"], held["case_id"], held["reason"]["code"]) == (drop, None, "accession-reused")
         answer = yu.post(f"/api/quarantine/{drop}/{deed}", json={"why": "the clinic says so"})
         assert answer.json()["state"] == state
+
+
+PICTURE = b"\x89PNG what was found, marked"
+
+
+def doubtful_case(region, s3, *, known, number=1):
+    case_id = received(region, number=number)
+    key = f"{case_id}/deidentify/002/doubt/001.png"
+    s3.replace("identified", key, PICTURE, "image/png")
+    digest = hashlib.sha256(PICTURE).hexdigest()
+    stored = StoredObject(
+        zone="identified", key=key, size=len(PICTURE), sha256=digest, media_type="image/png"
+    )
+    return doubtful(region, case_id, stored, known=known).id
+
+
+def test_an_operator_looks_at_a_doubtful_picture_before_deciding_about_it(region, at_region, s3):
+    case_id = doubtful_case(region, s3, known=False)
+    yu = at_region("yu")
+    door = f"/api/quarantine/{case_id}/release"
+    (found,) = yu.get(f"/api/quarantine/{case_id}").json()["pictures"]
+    assert found == {
+        "number": 1,
+        "url": f"/api/quarantine/{case_id}/pictures/1.png",
+        "found": [{"what": "date", "what_zh": "日期", "first_frame": 1, "last_frame": 1}],
+        "may_be_left": True,
+    }
+    unseen = yu.post(door, json={"why": "surely nothing", "pictures": "leave"})
+    assert (unseen.status_code, unseen.json()["error"]["message"]) == (
+        409, "look at every picture first; then decide",
+    )  # fmt: skip
+
+    picture = yu.get(found["url"])
+
+    assert (picture.content, picture.headers["content-type"]) == (PICTURE, "image/png")
+    assert yu.get(f"/api/quarantine/{case_id}/pictures/2.png").status_code == 404
+    answer = yu.post(door, json={"why": "a date of the device's software", "pictures": "leave"})
+    assert answer.json() == {"case_id": case_id, "state": "preprocessed"}
+    told = line_of(at_region("chen"), case_id)["timeline"]
+    assert [(m["milestone"], m["by"]) for m in told[-2:]] == [("pixels_left", "yu"), ("replayed", "yu")]
+
+
+def test_a_name_of_the_case_in_a_picture_is_blanked_and_never_left(region, at_region, s3):
+    case_id = doubtful_case(region, s3, known=True)
+    yu = at_region("yu")
+    (found,) = yu.get(f"/api/quarantine/{case_id}").json()["pictures"]
+    assert found["may_be_left"] is False
+    yu.get(found["url"]).raise_for_status()
+    door = f"/api/quarantine/{case_id}/release"
+    refused = yu.post(door, json={"why": "it is a street", "pictures": "leave"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (409, "not-possible")
+    assert yu.post(door, json={"why": "the name", "pictures": "blank"}).status_code == 200
+
+
+def test_a_doubtful_picture_that_is_not_the_one_that_was_made_is_not_shown(region, at_region, s3):
+    case_id = doubtful_case(region, s3, known=False)
+    s3.replace("identified", f"{case_id}/deidentify/002/doubt/001.png", b"another", "image/png")
+    answer = at_region("yu").get(f"/api/quarantine/{case_id}/pictures/1.png")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "file-differs")
+
+
+def test_pictures_are_decided_about_only_where_there_are_any(region, at_region):
+    case_id = received(region)
+    set_aside(region, case_id)
+    yu = at_region("yu")
+    for held in (case_id, quarantined_drop(region, 1)):
+        answer = yu.post(f"/api/quarantine/{held}/release", json={"why": "because", "pictures": "leave"})
+        assert answer.json()["error"]["message"] == "there is no picture to decide about"
 
 
 def quarantined_drop(region, number):

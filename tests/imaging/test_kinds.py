@@ -78,7 +78,7 @@ CONTENTS: dict[str, tuple[bytes, str, str, str | None]] = {
     "SDPC": (b"SQ\x01\0\0\0" + bytes(100), "slide", "sdpc", "slide-unsafe"),
     "TMAP": (b"TMAP06" + bytes(100), "slide", "tmap", "slide-unsafe"),
     "CZI": (b"ZISRAWFILE" + bytes(100), "slide", "czi", "slide-unsafe"),
-    "MIRAX": (b"[GENERAL]\nSLIDE_ID = 1\n", "slide", "mirax", "slide-unsafe"),
+    "MIRAX": (b"[GENERAL]\nSLIDE_ID = 1\n", "slide", "mirax-part", "slide-unsafe"),
     "iSyntax": (b'<DataObject ObjectType="DPUfsImport">', "slide", "isyntax", "slide-unsafe"),
 }
 

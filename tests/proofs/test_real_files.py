@@ -36,6 +36,10 @@ WITHHELD: dict[str, tuple[str, str]] = {
     "US1_J2KI.dcm": ("quarantined", "pixels-doubtful"),
     "US1_J2KR.dcm": ("quarantined", "pixels-doubtful"),
     "examples_jpeg2k.dcm": ("quarantined", "pixels-doubtful"),
+    "examples_palette.dcm": (
+        "quarantined",
+        "pixels-doubtful",
+    ),  # cut from a larger picture, whose regions it names
     # its one frame is opened by no decoder
     "JPEG2000-embedded-sequence-delimiter.dcm": ("quarantined", "file-damaged"),
 }

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from teledx.program import Program
+from teledx.spawn import kill
 from teledx.supervisor import Event, InUse, NotReady, Phase, Report, Supervisor, in_layers
 from tests.servers.server import until
 from tests.shell.processes import alive, mentioning
@@ -266,3 +267,20 @@ def test_a_tied_supervisor_ends_with_the_process_that_started_it(servers_folder:
         finally:
             for pid in mentioning(mark):
                 os.kill(pid, signal.SIGKILL)
+
+
+def test_what_is_killed_is_gone_when_the_kill_returns() -> None:
+    """The kernel takes a while to end what holds much memory; PostgreSQL does not start beside the last of itself."""
+    holder = "import time; held = bytearray(1 << 30); print('held', flush=True); time.sleep(600)"
+    for _ in range(3):
+        leader = subprocess.Popen(
+            ["/bin/sh", "-c", '"$0" -c "$1" & wait', sys.executable, holder],
+            stdout=subprocess.PIPE, process_group=0,
+        )  # fmt: skip
+        assert leader.stdout is not None
+        assert leader.stdout.readline() == b"held\n"
+        members = [pid for pid in mentioning("held = bytearray") if pid != os.getpid()]
+        assert len(members) == 2
+        kill(leader)
+        assert not any(map(alive, members))
+        leader.stdout.close()

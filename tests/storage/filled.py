@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from cases.documents import (
+    Area,
     Brief,
     Deidentified,
     Delivered,
     Document,
+    Doubtful,
+    DoubtfulPicture,
+    Finding,
     Preprocessed,
     Received,
     ReceivedFile,
@@ -22,6 +26,7 @@ from cases.documents import (
     StationUse,
     StoredObject,
 )
+from cases.errors import Quarantine
 from cases.order import Order
 from storage import cases, drops, network, readings, runs, signing, transition
 from storage.cases import Case
@@ -172,6 +177,23 @@ def set_aside(
         case = transition.set_aside(connection, run, event, code, "1 of 1 files")
     assert case is not None
     return case
+
+
+def doubtful(database: Database, case_id: str, picture: StoredObject, *, known: bool) -> Case:
+    """Let de-identification set the case aside for a picture that shows a name of the case, or (not `known`) a date."""
+    case = advanced(database, case_id, to="preprocess")
+    run = _run(database, case_id, "deidentify", case.version)
+    _intend(database, case_id, run, [(picture.zone, picture.key)])
+    found = Finding(
+        area=Area(left=60, top=40, right=200, bottom=60),
+        what="a name or number of this case" if known else "date",
+        known=known,
+    )
+    document = Doubtful(pictures=(DoubtfulPicture(instance="5" * 64, findings=(found,), stored=picture),))
+    aside = Quarantine("pixels-doubtful", f"1 of 1 images: text in the picture: {found.what}")
+    return transition.commit(
+        database, run, transition.Done(document=document, objects=[picture], aside=aside)
+    )
 
 
 def open_item(connection: Connection, case_id: str) -> readings.WorkItem:

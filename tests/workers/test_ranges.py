@@ -8,7 +8,7 @@ import pytest
 from cases.documents import StoredObject
 from cases.errors import Quarantine
 from cases.ports import Range
-from workers.ranges import BLOCK, RangesSource
+from workers.ranges import BLOCK, RangesSource, verified
 
 
 class Kept:
@@ -71,3 +71,42 @@ def test_neighbouring_small_reads_go_to_the_store_once(kept, source):
 def test_what_is_beyond_the_end_is_refused(source):
     with pytest.raises(Quarantine):
         source.read(source.size - 1, 2)
+
+
+def digested(kept, *spans):
+    content = kept.contents["a"]
+    return [
+        Range(
+            stored=stored("a", content),
+            offset=at,
+            length=length,
+            sha256=hashlib.sha256(content[at : at + length]).hexdigest(),
+        )
+        for at, length in spans
+    ]
+
+
+def test_ranges_are_held_against_their_digests_and_not_read_again(kept):
+    ranges = digested(kept, (0, 300), (300, 5000), (5300, 100))
+
+    held = verified(kept, ranges, 1000)
+
+    assert set(held) == {ranges[0], ranges[2]}
+    assert kept.bytes_read == 400
+    source = RangesSource(kept, ranges, held)
+    assert source.read(0, 300) == kept.contents["a"][:300]
+    assert source.read(5300, 100) == kept.contents["a"][5300:5400]
+    assert kept.bytes_read == 400
+
+
+def test_a_range_that_is_another_than_it_was_is_refused(kept):
+    ranges = digested(kept, (0, 300))
+    kept.contents["a"] = b"x" + kept.contents["a"][1:]
+
+    with pytest.raises(Quarantine) as found:
+        verified(kept, ranges, 1000)
+    assert found.value.code == "binding-broken"
+
+
+def test_ranges_of_the_release_before_have_no_digests_and_are_read_as_they_are(kept, source):
+    assert verified(kept, source._ranges, 1 << 30) == {}

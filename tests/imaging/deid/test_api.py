@@ -85,7 +85,7 @@ def test_a_name_that_is_no_profile_and_a_short_secret_are_refused(ct):
 
 def test_what_the_second_pass_objects_to_is_not_at_the_target(source, tmp_path, monkeypatch):
     found = (second_pass.Finding(where="(0008,1030)", what="known identity"),)
-    monkeypatch.setattr(second_pass, "findings", lambda *_: found)
+    monkeypatch.setattr(second_pass, "_looked_through", lambda *_: (found, None))
     with pytest.raises(Quarantine, match="identity-left"):
         deidentify_file(source, tmp_path / "out.dcm", secret=SECRET)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.dcm"]
@@ -100,7 +100,7 @@ def test_a_target_that_is_there_is_never_overwritten(source, tmp_path):
 
 def test_the_example_of_the_page_runs(ct, source, tmp_path, monkeypatch, capsys):
     (example,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S)
-    (tmp_path / "deid.key").write_bytes(SECRET)
+    (tmp_path / "deid.key").write_text(SECRET.hex())
     monkeypatch.chdir(tmp_path)
 
     exec(compile(example, str(PAGE), "exec"), {})

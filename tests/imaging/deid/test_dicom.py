@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pydicom
@@ -16,6 +16,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 from cases.errors import Quarantine
 from cases.reasons import REASONS
 from imaging.deid import keys, second_pass
+from imaging.deid.codestreams import silenced
 from imaging.deid.dicom import deidentify_dataset, deidentify_file, patient_of
 from imaging.deid.known import KnownIdentity
 from imaging.deid.objects import LeftOut
@@ -80,14 +81,15 @@ def test_every_sample_comes_out_clean_or_is_withheld_with_a_reason(source, tmp_p
 
     assert second_pass.findings(source, target, NOBODY, key.shift_days) == ()
     raw = target.read_bytes()
-    assert (done.size, done.sha256) == (len(raw), hashlib.sha256(raw).hexdigest())
+    assert done.size == len(raw)
     assert not any(raw[:128])
     before, after = pydicom.dcmread(source), pydicom.dcmread(target)
     assert after.PatientIdentityRemoved == "YES"
     assert after.file_meta.MediaStorageSOPInstanceUID == after.SOPInstanceUID == done.sop_instance_uid
     assert "SourceApplicationEntityTitle" not in after.file_meta
-    if "PixelData" in before and not done.blanked_rows:
-        assert after.PixelData == before.PixelData
+    if "PixelData" in before and not done.blanked:
+        packed = before.file_meta.get("TransferSyntaxUID", ImplicitVRLittleEndian).is_compressed
+        assert after.PixelData == (silenced(before.PixelData) if packed else before.PixelData)
 
 
 @pytest.mark.parametrize(
@@ -113,13 +115,12 @@ def test_the_transfer_syntax_stays(syntax, ct, tmp_path, key):
 
 def test_two_runs_give_the_same_bytes_and_another_key_gives_others(ct, tmp_path, key):
     source = saved(ct, tmp_path / "in.dcm")
-    one = deidentify_file(source, tmp_path / "1.dcm", key, NOBODY)
-    two = deidentify_file(source, tmp_path / "2.dcm", key, NOBODY)
-    other = deidentify_file(
-        source, tmp_path / "3.dcm", type(key)(**{**vars(key), "secret": b"o" * 32}), NOBODY
-    )
+    other = replace(key, secret=b"o" * 32)
+    for name, chosen in (("1", key), ("2", key), ("3", other)):
+        deidentify_file(source, tmp_path / f"{name}.dcm", chosen, NOBODY)
 
-    assert one.sha256 == two.sha256 != other.sha256
+    one, two, three = ((tmp_path / f"{name}.dcm").read_bytes() for name in "123")
+    assert one == two != three
 
 
 def test_two_files_of_one_patient_agree_and_references_resolve(ct, tmp_path, key):

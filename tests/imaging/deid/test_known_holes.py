@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageCms, ImageDraw, ImageFont
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, UltrasoundImageStorage
@@ -54,6 +57,26 @@ def test_tags_inside_sequences_are_treated_like_those_at_the_root(name, ct):
     assert not [word for word in ("Canaryson", "金丝雀", "1.2.3.999") if word in after]
 
 
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_colour_profile_says_nothing_of_its_maker_at_any_depth(name, ct):
+    """Slides and photographs carry one in their optical path; its header and its tags hold dates and texts."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[80:84] = b"WANG"
+    path = Dataset()
+    path.ICCProfile = bytes(profile)
+    ct.OpticalPathSequence = Sequence([path])
+    ct.ICCProfile = b"Canaryson" + bytes(profile[9:])
+
+    after = deidentify_dataset(ct, secret=SECRET, profile=name)
+
+    kept = after.OpticalPathSequence[0].ICCProfile
+    assert b"acsp" in kept
+    assert not [
+        word for word in (b"WANG", bytes(profile[24:36]), b"RGB built-in", b"R\0G\0B\0 \0b") if word in kept
+    ]
+    assert b"Canaryson" not in (after.get("ICCProfile") or b"")
+
+
 def test_the_names_in_a_dicomdir_do_not_come_out(tmp_path):
     folder = Path(pydicom.data.__file__).parent / "test_files" / "dicomdirtests"
     reports = list(deidentify_tree(folder / "DICOMDIR", tmp_path / "out", Run(secret=SECRET)))
@@ -69,11 +92,13 @@ def test_no_map_of_uids_is_lost_between_runs_for_there_is_none(ct, tmp_path):
     ct.save_as(tmp_path / "two.dcm", enforce_file_format=True)
     # two runs that know nothing of each other: each in a process of its own
     for part in ("one", "two"):
-        source, run = tmp_path / f"{part}.dcm", Run(secret=SECRET, keep_names=True)
-        assert [r.verdict for r in deidentify_tree(source, tmp_path / f"out-{part}", run, jobs=2)] == [
-            "clean"
-        ]
-    one, two = (pydicom.dcmread(tmp_path / f"out-{part}" / f"{part}.dcm") for part in ("one", "two"))
+        lines = (
+            "from pathlib import Path; from imaging.deid import deidentify_file; "
+            f"deidentify_file(Path('{part}.dcm'), Path('out-{part}.dcm'), secret={SECRET!r})"
+        )
+        where = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+        subprocess.run([sys.executable, "-c", lines], cwd=tmp_path, env=where, check=True)
+    one, two = (pydicom.dcmread(tmp_path / f"out-{part}.dcm") for part in ("one", "two"))
     assert two.SourceImageSequence[0].ReferencedSOPInstanceUID == one.SOPInstanceUID
     assert (one.StudyInstanceUID, one.PatientID) == (two.StudyInstanceUID, two.PatientID)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import struct
 
 import numpy as np
@@ -12,13 +13,21 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.sr.codedict import codes
 
-from imaging.deid import content, graphics, private, second_pass
+from imaging.deid import graphics, private, second_pass
 from imaging.deid.dicom import deidentify_dataset, deidentify_file, transform
 from imaging.deid.elements import Element, Reader, Writer
 from imaging.deid.known import KnownIdentity
 from imaging.deid.profiles import OPTIONS, profile, table
 from imaging.ocr import Engine
-from tests.imaging.deid.conftest import CANARIES, EXPLICIT, identified, nested, part10_bytes, sample
+from tests.imaging.deid.conftest import (
+    CANARIES,
+    CANARY_TEXT,
+    EXPLICIT,
+    identified,
+    nested,
+    part10_bytes,
+    sample,
+)
 
 NOBODY = KnownIdentity()
 EACH = ["basic", "network", *(f"basic+{o.column}" for o in OPTIONS)]
@@ -155,6 +164,13 @@ SIEMENS = block(
 )
 
 
+# a value of each form that a row may have; text otherwise
+SAFE_VALUES = {
+    "AT": bytes(4), "DS": b"1.5 ", "IS": b"12", "UI": b"1.2.3.999.5\0", "FD": bytes(8), "FL": bytes(4), "SL": bytes(4),
+    "UL": bytes(4), "SS": bytes(2), "US": bytes(2),
+}  # fmt: skip
+
+
 def image(*more: Element) -> list[Element]:
     elements = [
         Element(0x00080016, "UI", b"1.2.840.10008.5.1.4.1.1.4"),
@@ -229,10 +245,43 @@ def test_a_private_uid_is_replaced_as_all_others_are(tmp_path, key):
 
 
 def test_the_list_of_safe_private_attributes_holds_nothing_opaque():
-    assert len(private.table()) == 101
+    assert len(private.table()) == 399
     assert set(private.table().values()) <= {
-        "CS", "DS", "FD", "FL", "IS", "LO", "LT", "SH", "SL", "SS", "UI", "UL", "US",
+        "AT", "CS", "DS", "FD", "FL", "IS", "LO", "LT", "SH", "SL", "SS", "ST", "UI", "UL", "US",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("creator", sorted({creator for creator, _, _ in private.table()}))
+def test_every_row_of_the_list_stays_under_its_creator_and_under_no_other(creator, tmp_path, key):
+    rows = {(group, number): vr for (owner, group, number), vr in private.table().items() if owner == creator}
+    inside = [
+        Element(group << 16 | 0x1000 | number, vr, SAFE_VALUES.get(vr, b"PLAIN "))
+        for (group, number), vr in rows.items()
+    ]
+    for owner, left in ((creator, len(rows)), ("Maria Canaryson", 0)):
+        raw = owner.encode() + b" " * (len(owner) & 1)
+        owners = [Element(group << 16 | 0x0010, "LO", raw) for group in {g for g, _ in rows}]
+        after, found = both_passes(image(*owners, *map(copy.copy, inside)), "network", tmp_path, key)
+        assert len([t for t in private_of(after) if t & 0xFF00]) == left
+        assert found == ()
+
+
+@pytest.mark.parametrize("creator", sorted({creator for creator, _, _ in private.table()}))
+def test_no_canary_comes_out_of_a_safe_private_attribute(creator, tmp_path, key, known):
+    said = {"CS": b"CANARYSON MARIA ", "UI": b"1.2.3.999.5\0", "DS": b"Canaryson ", "IS": b"Canaryson "}
+    texts = dict.fromkeys(("LO", "LT", "SH", "ST"), CANARY_TEXT.encode())
+    values = {**SAFE_VALUES, **texts, **said}
+    inside = [
+        Element(group << 16 | 0x1000 | number, vr, values[vr])
+        for (owner, group, number), vr in private.table().items()
+        if owner == creator
+    ]
+    raw = creator.encode() + b" " * (len(creator) & 1)
+    owners = [Element(group << 16 | 0x0010, "LO", raw) for group in {e.tag >> 16 for e in inside}]
+    after, found = both_passes(image(*owners, *inside), "network", tmp_path, key, known)
+    left = b"".join(Writer(EXPLICIT).chunks(after))
+    assert [c for c in CANARIES if c in left] == []
+    assert found == ()
 
 
 # --- Clean Graphics
@@ -328,85 +377,3 @@ def test_drawn_shapes_stay_and_text_among_them_goes(ct, key):
 
     ct.GraphicAnnotationSequence = Sequence([drawing(shape=False, text=True)])
     assert "GraphicAnnotationSequence" not in deidentify_dataset(ct, key, NOBODY)
-
-
-# --- Clean Structured Content
-
-
-def item(kind: str, concept, **values) -> Dataset:
-    made = Dataset()
-    made.RelationshipType, made.ValueType = "CONTAINS", kind
-    name = Dataset()
-    name.CodeValue, name.CodingSchemeDesignator, name.CodeMeaning = (
-        concept.value,
-        concept.scheme_designator,
-        concept.meaning,
-    )
-    made.ConceptNameCodeSequence = Sequence([name])
-    for keyword, value in values.items():
-        setattr(made, keyword, value)
-    return made
-
-
-def test_content_items_are_treated_by_value_type_and_concept(ct, key, tmp_path):
-    term = codes.DCM
-    number = Dataset()
-    number.NumericValue = "12.5"
-    female = Dataset()
-    female.CodeValue, female.CodingSchemeDesignator, female.CodeMeaning = "F", "DCM", "Female"
-    inside = Sequence([
-        item("TEXT", term.AcquisitionProtocol, TextValue="Chest routine for Maria 2019-06-19"),
-        item("TEXT", term.Comment, TextValue="seen with her daughter"),
-        item("PNAME", term.PersonObserverName, PersonName="Canaryson^Maria"),
-        item("DATE", term.SubjectBirthDate, Date="19510203"),
-        item("CODE", term.SubjectSex, ConceptCodeSequence=Sequence([female])),
-        item("DATETIME", term.DatetimeStarted, DateTime="20240301101112"),
-        item("NUM", codes.SCT.Length, MeasuredValueSequence=Sequence([number])),
-        item("SCOORD", term.ImageRegion, GraphicData=[1.0, 2.0], GraphicType="POINT"),
-        item("UIDREF", term.IrradiationEventUID, UID="1.2.3.999.8"),
-    ])  # fmt: skip
-    ct.ContentSequence, ct.PatientName = inside, "Canaryson^Maria"
-    source, output = tmp_path / "in.dcm", tmp_path / "out.dcm"
-    ct.save_as(source, enforce_file_format=True)
-
-    deidentify_file(source, output, key, NOBODY)
-
-    protocol, comment, person, sex, start, value, place, uid = pydicom.dcmread(output).ContentSequence
-    assert (protocol.TextValue, comment.TextValue) == ("Chest routine", "REMOVED")
-    assert (person.PersonName, start.DateTime) == ("REMOVED", "20231122101112")
-    assert sex.ConceptCodeSequence[0].CodeValue == "F"
-    assert value.MeasuredValueSequence[0].NumericValue == 12.5
-    assert (place.GraphicData, place.GraphicType) == ([1.0, 2.0], "POINT")
-    assert uid.UID.startswith("2.25.")
-    assert second_pass.findings(source, output, NOBODY, key.shift_days) == ()
-    # and a date in the tree that moved by other days is seen
-    found = second_pass.findings(source, output, NOBODY, key.shift_days - 1)
-    assert "(0040,A120)" in {f.where for f in found}
-
-
-def test_who_the_subject_is_goes_without_the_option_that_retains_it(tmp_path, key):
-    def about(concept: bytes) -> list[Element]:
-        name = [Element(0x00080100, "SH", concept), Element(0x00080102, "SH", b"DCM ")]
-        return [Element(0x0040A043, "SQ", b"", [name])]
-
-    tree = Element(
-        0x0040A730, "SQ", b"", [about(b"121032"), about(b"121033"), about(b"121031"), about(b"113769")]
-    )
-    options = "basic+clean-structured-content"
-    for chosen, left in ((options, 1), (f"{options}+retain-patient-characteristics", 3)):
-        after, found = both_passes(image(tree), chosen, tmp_path, key)
-        assert len(next(e for e in after if e.tag == 0x0040A730).items) == left
-        assert found == ()
-    (tmp_path / "out.dcm").write_bytes(part10_bytes(image(tree), "2.25.7"))
-    found = second_pass.findings(tmp_path / "in.dcm", tmp_path / "out.dcm", NOBODY, key.shift_days, options)
-    assert [f for f in found if "subject" in f.what]
-
-
-def test_a_report_is_narrative_if_it_says_what_cleaning_would_not_keep():
-    def tree(concept: bytes) -> list[Element]:
-        name = [Element(0x00080100, "SH", concept), Element(0x00080102, "SH", b"DCM ")]
-        inner = [Element(0x0040A043, "SQ", b"", [name]), Element(0x0040A160, "UT", b"words ")]
-        return [Element(0x0040A730, "SQ", b"", [inner])]
-
-    assert content.is_narrative(tree(b"121071"))
-    assert not content.is_narrative(tree(b"125203"))

@@ -6,6 +6,7 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from PIL import ImageCms
 
 from imaging.deid import second_pass
 from imaging.deid.dicom import transform
@@ -40,28 +41,40 @@ def out(tmp_path, elements, sop="2.25.7"):
     return path
 
 
+def test_a_colour_profile_left_as_it_was_is_caught(tmp_path, key, known):
+    content = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    source = tmp_path / "in.dcm"
+    source.write_bytes(part10_bytes([Element(0x00282000, "OB", content + b"\0" * (len(content) % 2))]))
+    for chosen, caught in ((profile("network"), False), (profile("network").without(0x00282000), True)):
+        result = out(tmp_path, treated(source, key, known, chosen))
+        found = second_pass.findings(source, result, known, key.shift_days)
+        assert bool([f for f in found if "colour profile" in str(f)]) is caught, found
+
+
 def test_it_is_silent_about_what_the_first_pass_did(source, tmp_path, key, known):
     elements = treated(source, key, known, profile("network"))
     assert second_pass.findings(source, out(tmp_path, elements), known, key.shift_days) == ()
 
 
 @pytest.mark.slow
-def test_each_rule_switched_off_is_noticed(tmp_path, key, known):
-    source, path = tmp_path / "source.dcm", tmp_path / "out.dcm"
+@pytest.mark.parametrize("name", ["network", "basic"])
+def test_each_rule_switched_off_is_noticed(name, tmp_path, key, known):
+    source, path, chosen = tmp_path / "source.dcm", tmp_path / "out.dcm", profile(name)
     source.write_bytes(part10_bytes(UNKNOWN))
-    normal = part10_bytes(treated(source, key, known, profile("network")), "2.25.7")
+    normal = part10_bytes(treated(source, key, known, chosen), "2.25.7")
     path.write_bytes(normal)
-    assert second_pass.findings(source, path, known, key.shift_days) == ()
+    assert second_pass.findings(source, path, known, key.shift_days, name) == ()
     unnoticed, without_effect = [], []
     for tag in {e.tag for e in UNKNOWN} & set(TAGS):
-        path.write_bytes(part10_bytes(treated(source, key, known, profile("network").without(tag)), "2.25.7"))
+        path.write_bytes(part10_bytes(treated(source, key, known, chosen.without(tag)), "2.25.7"))
         if path.read_bytes() == normal:
             without_effect.append(tag)
-        elif not second_pass.findings(source, path, known, key.shift_days):
+        elif not second_pass.findings(source, path, known, key.shift_days, name):
             unnoticed.append(f"{tag:08X}")
     assert unnoticed == []
-    # times of day, which the profile keeps, and what the patient characteristics option keeps
-    assert len(without_effect) < 100
+    # basic changes all but two sequences, whose own attributes it treats; the network keeps times of day, what the
+    # patient characteristics option keeps, and more sequences
+    assert len(without_effect) == {"network": 74, "basic": 2}[name]
 
 
 @pytest.mark.parametrize(
@@ -110,6 +123,31 @@ def test_identity_is_found_behind_percent_signs_and_base64(form, lead, source, t
             source, out(tmp_path, sorted(kept, key=lambda e: e.tag)), known, key.shift_days
         )
         assert [f for f in found if f.what == "known identity"], hidden
+
+
+@pytest.mark.parametrize("vr", ["FL", "FD", "US", "SL", "DS", "IS", "TM", "DA", "UI", "AS"])
+def test_a_name_is_found_behind_any_value_representation(vr, tmp_path, key, known):
+    source = tmp_path / "in.dcm"
+    source.write_bytes(part10_bytes(_plain()))
+    kept = [*treated(source, key, known, profile("network")), Element(0x00189999, vr, b"Canaryson^Maria ")]
+    found = second_pass.findings(
+        source, out(tmp_path, sorted(kept, key=lambda e: e.tag)), known, key.shift_days
+    )
+    assert ("(0018,9999)", "known identity") in {(f.where, f.what) for f in found}
+
+
+@pytest.mark.parametrize("codec", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("form", ["金丝雀", "Maria Canaryson", "13812345678"])
+@pytest.mark.parametrize("at", [0, 4001, 8000])
+def test_identity_is_found_among_the_pixels_and_in_what_pads_them(at, form, codec, tmp_path, key, known):
+    pixels = b"\x10\0\x31\0" * 2000 + bytes(64)
+    hidden = form.encode(codec)
+    raw = pixels[:at] + hidden + pixels[at + len(hidden) :]
+    source = tmp_path / "in.dcm"
+    source.write_bytes(part10_bytes([*_plain(), Element(0x7FE00010, "OW", raw)]))
+    elements = treated(source, key, known, profile("network"))
+    found = second_pass.findings(source, out(tmp_path, elements), known, key.shift_days)
+    assert {(f.where, f.what) for f in found} == {("(7FE0,0010)", "known identity")}
 
 
 def test_short_numbers_do_not_stand_in_pixels_by_chance(tmp_path, key):
@@ -162,6 +200,12 @@ def test_its_reader_needs_no_recursion():
     raw = part10_bytes(nested(5000, [Element(0x00081010, "SH", b"bottom")]))
     body = take_apart(memoryview(raw), frozenset())
     assert len(body.elements[-1].path) == 10000
+
+
+def test_its_reader_refuses_what_would_fill_the_memory():
+    raw = part10_bytes(nested(50_000, [Element(0x00081010, "SH", b"bottom")]))
+    with pytest.raises(Unreadable, match="nested deeper"):
+        take_apart(memoryview(raw), frozenset())
 
 
 def test_its_reader_refuses_what_is_no_dicom():

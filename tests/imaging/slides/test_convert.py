@@ -201,25 +201,27 @@ def test_a_converter_writes_nowhere_but_in_its_folder(tmp_path: Path) -> None:
 
 
 def test_a_converter_sees_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither our environment, nor hidden folders, nor our processes; and it cannot undo that."""
+    """Neither our environment, nor hidden folders and files, nor our processes; and it cannot undo that."""
     monkeypatch.setenv("TELEDX_SECRET_CANARY", "canary")
     keys, own = tmp_path / "keys", tmp_path / "own"
     keys.mkdir()
     own.mkdir()
     (keys / "k1.key").write_text("canary")
+    (tmp_path / "one.key").write_text("canary")
     lines = (
         "import ctypes, os\n"
         f"ctypes.CDLL(None).umount2({str(keys).encode()!r}, 2)\n"
         "said = [os.environ.get('TELEDX_SECRET_CANARY'), sorted(os.environ)]\n"
         f"try: said.append(os.listdir({str(keys)!r}))\n"
         "except OSError: said.append([])\n"
+        f"said.append(open({str(tmp_path / 'one.key')!r}).read())\n"
         "said.append(len([p for p in os.listdir('/proc') if p.isdigit()]) < 4)\n"
         "open('found', 'w').write(repr(said))\n"
     )
 
-    found = _tried(lines, own, hidden=(keys,))
+    found = _tried(lines, own, hidden=(keys, tmp_path / "one.key"))
 
-    assert found == "[None, ['HOME', 'LANG', 'PATH', 'TMPDIR'], [], True]"
+    assert found == "[None, ['HOME', 'LANG', 'PATH', 'TMPDIR'], [], '', True]"
     assert (keys / "k1.key").read_text() == "canary"
 
 

@@ -4,17 +4,22 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEGBaseline8Bit, VLWholeSlideMicroscopyImageStorage
 
 from cases.errors import Quarantine
-from imaging.slides.dicom_wsi import check_frames, leaving, read_instance
+from imaging.deid.objects import LeftOut, check_whole_slide
+from imaging.slides.dicom_wsi import check_frames, read_instance
+from tests.imaging.slides import vendors
 
 
 def test_volume_and_thumbnail_leave_label_and_overview_stay(real_dicom: Path) -> None:
-    instances = [(p, read_instance(p)) for p in sorted(real_dicom.glob("*.dcm"))]
+    instances = {p.name: read_instance(p) for p in real_dicom.glob("*.dcm")}
 
-    assert {p.name for p in leaving(instances)} == {"volume.dcm", "thumbnail.dcm"}
-    assert {i.role for _, i in instances} == {"LABEL", "OVERVIEW", "THUMBNAIL", "VOLUME"}
+    assert {name for name, i in instances.items() if i.leaves} == {"volume.dcm", "thumbnail.dcm"}
+    assert {i.role for i in instances.values()} == {"LABEL", "OVERVIEW", "THUMBNAIL", "VOLUME"}
+    check_whole_slide(real_dicom / "thumbnail.dcm")
 
 
 @pytest.mark.parametrize("name", ["volume.dcm", "thumbnail.dcm", "label.dcm", "overview.dcm"])
@@ -31,20 +36,35 @@ def test_a_volume_that_shows_the_label_stays_behind(real_dicom: Path, tmp_path: 
     dataset.save_as(path)
 
     assert not read_instance(path).leaves
-    with pytest.raises(Quarantine) as found:
-        leaving([(path, read_instance(path))])
-    assert found.value.code == "slide-unsafe"
 
 
-def test_a_thumbnail_of_another_shape_stays_behind(real_dicom: Path, tmp_path: Path) -> None:
-    dataset = pydicom.dcmread(real_dicom / "overview.dcm")
-    dataset.ImageType = ["ORIGINAL", "PRIMARY", "THUMBNAIL", "NONE"]
-    dataset.SpecimenLabelInImage = "NO"
-    path = tmp_path / "thumbnail.dcm"
-    dataset.save_as(path)
-    volume = real_dicom / "volume.dcm"
+def _thumbnail(path: Path, picture: vendors.Pixels, said: str | None) -> Path:
+    dataset = Dataset()
+    dataset.SOPClassUID = VLWholeSlideMicroscopyImageStorage
+    dataset.SOPInstanceUID, dataset.Modality = "1.2.3.4", "SM"
+    dataset.ImageType = ["DERIVED", "PRIMARY", "THUMBNAIL", "RESAMPLED"]
+    dataset.Rows, dataset.Columns, dataset.NumberOfFrames = *picture.shape[:2], 1
+    dataset.TotalPixelMatrixRows, dataset.TotalPixelMatrixColumns = picture.shape[:2]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PlanarConfiguration = 3, "YBR_FULL", 0
+    dataset.BitsAllocated = dataset.BitsStored = 8
+    dataset.HighBit, dataset.PixelRepresentation = 7, 0
+    if said is not None:
+        dataset.SpecimenLabelInImage = said
+    dataset.PixelData = encapsulate([vendors.jpeg(picture)])
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+    dataset.save_as(path, enforce_file_format=True)
+    return path
 
-    assert leaving([(volume, read_instance(volume)), (path, read_instance(path))]) == [volume]
+
+def test_a_thumbnail_of_the_tissue_alone_leaves(tmp_path: Path) -> None:
+    check_whole_slide(_thumbnail(tmp_path / "a.dcm", vendors.smaller(vendors.tissue_on_glass(), 2), "NO"))
+
+
+@pytest.mark.parametrize("said", [None, "", "YES", "NO"])
+def test_a_thumbnail_with_the_label_stays_behind_whatever_it_says(said: str | None, tmp_path: Path) -> None:
+    with pytest.raises(LeftOut):
+        check_whole_slide(_thumbnail(tmp_path / "a.dcm", vendors.label_on_glass(), said))
 
 
 @pytest.mark.parametrize("where", ["comment", "behind", "cut"])

@@ -33,7 +33,7 @@ HEADS: tuple[tuple[str, bytes], ...] = (
     ("tmap", b"TMAP06" + bytes(64)),
     ("sdpc", b"SQ1.0.0.0\0\0\0\0\0\0\0\0\0" + bytes(64)),
     ("isyntax", b'\xef\xbb\xbf<DataObject ObjectType="DPUfsImport">' + bytes(64)),
-    ("mirax", b"\xef\xbb\xbf[GENERAL]\r\nSLIDE_VERSION = 01.02\r\nSLIDE_ID = 0E2B\r\n"),
+    ("mirax-part", b"\xef\xbb\xbf[GENERAL]\r\nSLIDE_VERSION = 01.02\r\nSLIDE_ID = 0E2B\r\n"),
     ("czi", b"ZISRAWFILE" + bytes(64)),
     ("ets", b"SIS\0" + bytes(64)),
     ("vms", b"[Virtual Microscope Specimen]\r\nNoLayers=1\r\n"),

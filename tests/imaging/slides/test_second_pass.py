@@ -22,11 +22,12 @@ from imaging.slides.second_pass import check_slide
 from imaging.slides.source import BytesSource
 from imaging.slides.written import require_no_text
 from tests.imaging.slides.conftest import BLOCK, NAME, NUMBER, pages_of
+from tests.imaging.slides.treated import check_planned
 
 
 def _refused(slide: Path, plan: SlidePlan, values: tuple[str, ...] = ()) -> str:
     with pytest.raises(Quarantine) as found:
-        deid.check_planned(slide, plan, identity_values=values)
+        check_planned(slide, plan, identity_values=values)
     assert found.value.code == "identity-left"
     assert NAME not in found.value.detail
     assert NUMBER not in found.value.detail
@@ -63,7 +64,7 @@ def test_any_tag_beyond_the_table_is_caught(
             tissue, tile=(256, 256), compression="jpeg", photometric="rgb", metadata=None, software=False,
             extratags=[(tag, 2, None, "Wang Xiaoming", True)],
         )  # fmt: skip
-    deid.check_planned(slide, deid.plan_slide(slide), identity_values=("Wang Xiaoming",))
+    check_planned(slide, deid.plan_slide(slide), identity_values=("Wang Xiaoming",))
 
     monkeypatch.setitem(writing.KEPT_TAGS, tag, ((2,), 100))
 
@@ -184,8 +185,22 @@ def test_a_name_hidden_behind_a_tile_is_caught_in_every_compression(
     with pytest.raises(Quarantine) as first:
         deid.plan_slide(slide)
     assert first.value.code == "slide-unsafe"
-    monkeypatch.setattr(deid, "_check_payload", lambda result: None)
+    monkeypatch.setattr(deid, "_check_payload", lambda result, levels: None)
     _refused(slide, deid.plan_slide(slide))
+
+
+def test_a_comment_in_a_jpeg_2000_tile_is_caught_by_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Behind SIZ, where encoders put their own names (T.800 A.9.2)."""
+    slide, said = tmp_path / "slide.tiff", b"\xff\x64\0\x11\0\x01WANG XIAOMING"
+    _packed(slide, 33003, said, inside=True)
+
+    with pytest.raises(Quarantine) as first:
+        deid.plan_slide(slide)
+    assert first.value.code == "slide-unsafe"
+    monkeypatch.setattr(deid, "_check_payload", lambda result, levels: None)
+    assert "may hold text" in _refused(slide, deid.plan_slide(slide))
 
 
 @pytest.mark.parametrize("compression", [33003, 33005, 5, 8, 1])
@@ -201,8 +216,8 @@ def test_every_compression_that_is_taken_passes_both(compression: int, tmp_path:
         assert np.array_equal(one, other)
 
 
-def _packed(path: Path, compression: int, behind: bytes) -> None:
-    """A tiled picture of 1024 x 1024; one tile has bytes behind its picture."""
+def _packed(path: Path, compression: int, behind: bytes, *, inside: bool = False) -> None:
+    """A tiled picture of 1024 x 1024; one tile has bytes behind its picture, or `inside` behind its first segment."""
     import imagecodecs
 
     tissue = np.tile(np.asarray(skimage.data.immunohistochemistry()), (2, 2, 1))
@@ -219,7 +234,8 @@ def _packed(path: Path, compression: int, behind: bytes) -> None:
         1: lambda t: t.tobytes(),
     }
     tiles = [encode[compression](t) for t in cut]
-    tiles[6] += behind
+    at = 4 + int.from_bytes(tiles[6][4:6], "big") if inside else len(tiles[6])
+    tiles[6] = tiles[6][:at] + behind + tiles[6][at:]
     named: Any = {33003: 33003, 33005: 33005, 5: "lzw", 8: "zlib", 1: None}[compression]
     if compression == 1 and behind:
         tiles[6] = tiles[6][: -len(behind)] + behind + b"x"

@@ -23,6 +23,7 @@ from imaging.slides.second_pass import check_slide as check_slide_again
 from imaging.slides.source import BytesSource, FileSource
 from imaging.slides.tiff import MAX_DIRECTORIES, read_tiff
 from tests.imaging.slides.conftest import pages_of
+from tests.imaging.slides.treated import check_planned
 
 
 def _written(tmp_path: Path, **options: Any) -> Path:
@@ -145,7 +146,7 @@ def test_a_fuzzed_slide_ends_with_a_reason_or_leaves_nothing_identifying(tmp_pat
     path = tmp_path / "mutant.svs"
     for mutant in _mutants(content, 1_275_000, 150):
         path.write_bytes(mutant)
-        ended[_ended(lambda: deid.check_planned(path, deid.plan_slide(path), identity_values=canaries))] += 1
+        ended[_ended(lambda: check_planned(path, deid.plan_slide(path), identity_values=canaries))] += 1
     assert set(ended) <= {"read", "file-damaged", "slide-unsafe", "format-unknown", "identity-left"}
     assert ended["read"] > 10
     assert ended["file-damaged"] > 10
