@@ -19,7 +19,7 @@ Side = Literal["region", "partner"]
 
 def _pictures() -> Child:
     """Who draws pictures; started when the first one is asked for. `memory` is address space, libraries included."""
-    return Child(workers=2, memory=2 << 30, preloaded=("imaging.dicom.rendered",))
+    return Child(workers=2, memory=2 << 30, preload=("imaging.dicom.rendered",))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ def _limit(memory: int) -> None:
 class Child:
     """A small pool of children, started when first needed; each call has its own time limit.
 
-    `preloaded` modules are loaded once into the server that forks the children, which then start in milliseconds.
+    `preload`: modules that the server which forks them loads once. The first pool of a process decides.
     """
 
     def __init__(
@@ -45,12 +45,12 @@ class Child:
         workers: int = 1,
         memory: int = MEMORY_LIMIT,
         max_calls: int = 200,
-        preloaded: Sequence[str] = (),
+        preload: Sequence[str] = (),
     ) -> None:
         self._workers = workers
         self._memory = memory
         self._max_calls = max_calls
-        self._preloaded = preloaded
+        self._preload = preload
         self._pool: ProcessPool | None = None
         self._lock = threading.Lock()
 
@@ -84,7 +84,7 @@ class Child:
         with self._lock:
             if self._pool is None or not self._pool.active:
                 context = multiprocessing.get_context("forkserver")
-                context.set_forkserver_preload(list(self._preloaded))
+                context.set_forkserver_preload(list(self._preload))
                 self._pool = ProcessPool(
                     max_workers=self._workers,
                     max_tasks=self._max_calls,

@@ -18,6 +18,6 @@ class Child(child.Child):
         workers: int = 1,
         memory: int = child.MEMORY_LIMIT,
         max_calls: int = 200,
-        preloaded: Sequence[str] = PRELOADED,
+        preload: Sequence[str] = PRELOADED,
     ) -> None:
-        super().__init__(workers=workers, memory=memory, max_calls=max_calls, preloaded=preloaded)
+        super().__init__(workers=workers, memory=memory, max_calls=max_calls, preload=preload)

@@ -42,10 +42,10 @@ def preview(path: Path, *, side: int = SIDE, hatched: Sequence[Area] = ()) -> by
             return None
         middle = opened.frames // 2
         whole = frames.decode(opened, middle)
-        picture = np.array(shown(thinned(whole, side), opened.dataset))
+        drawn = np.array(shown(thinned(whole, side), opened.dataset))
         for area in (a for a in hatched if a.first <= middle <= a.last):
-            _hatch(picture, area, whole.shape[0] / picture.shape[0])
-        return _png(picture, side)
+            _hatch(drawn, area, whole.shape[0] / drawn.shape[0])
+        return _png(drawn, side)
 
 
 def thinned(picture: Picture, side: int) -> Picture:

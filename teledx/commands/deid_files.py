@@ -77,7 +77,7 @@ def treated(files: Sequence[Path], told: Told, *, quiet: bool) -> list[FileRepor
     told.dest.mkdir(parents=True, exist_ok=True)
     sizes = [file.stat().st_size for file in files]
     with (
-        closing(Child(workers=told.jobs, preloaded=_PRELOADED)) as child,
+        closing(Child(workers=told.jobs, preload=_PRELOADED)) as child,
         tempfile.TemporaryDirectory(prefix=f".{told.dest.name}.", dir=told.dest.resolve().parent) as beside,
         bar("De-identifying", sum(sizes), quiet=quiet) as advance,
         at_once(told.jobs) as pool,
