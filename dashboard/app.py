@@ -14,7 +14,8 @@ from dashboard.client import Away, Refused, Side, sign_in
 from dashboard.here import Here
 from dashboard.texts import LANGUAGES, Language, text
 
-# side -> the environment variable with its gateway's address, and the address without one
+# side -> the environment variable with its gateway's address, and the address without one; what a person's browser
+# reaches is NAME_PUBLIC_URL, where that is another
 ADDRESSES: Mapping[Side, tuple[str, str]] = {
     "region": ("TELEDX_GATEWAY_URL", "http://127.0.0.1:8080"),
     "partner": ("TELEDX_PARTNER_GATEWAY_URL", "http://127.0.0.1:8081"),
@@ -47,6 +48,15 @@ def addresses(environment: Mapping[str, str]) -> dict[Side, str]:
     return {side: environment.get(name) or otherwise for side, (name, otherwise) in ADDRESSES.items()}
 
 
+def public_addresses(environment: Mapping[str, str]) -> dict[Side, str]:
+    """Where people's browsers find the two gateways: links lead there."""
+    told = addresses(environment)
+    return {
+        side: (environment.get(name.replace("_URL", "_PUBLIC_URL")) or told[side]).rstrip("/")
+        for side, (name, _) in ADDRESSES.items()
+    }
+
+
 def main() -> None:
     """Draw the page that was asked for, or the sign-in."""
     st.set_page_config(
@@ -63,7 +73,7 @@ def main() -> None:
         me=st.session_state["me"],
         network=st.session_state["network"],
         language=language,
-        region_url=told["region"],
+        public=public_addresses(os.environ),
     )
     _signed_in(here)
 

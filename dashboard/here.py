@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dashboard.client import Gateway, Json
+from dashboard.client import Gateway, Json, Side
 from dashboard.texts import TEXTS, Language, text
 
 _DICOM_AGE = re.compile(r"([0-9]{3})([DWMY])")
@@ -18,14 +19,14 @@ _DICOM_AGE = re.compile(r"([0-9]{3})([DWMY])")
 class Here:
     """`me` and `network` are the gateway's answers to `/api/me` and `/api/network`.
 
-    `region_url` is where the upload page is; all times are shown on the network's own clock.
+    `public` says where a browser finds each side's gateway; all times are shown on the network's own clock.
     """
 
     gateway: Gateway
     me: Json
     network: Json
     language: Language
-    region_url: str
+    public: Mapping[Side, str]
 
     def t(self, key: str, **values: Any) -> str:
         return text(key, self.language, **values)

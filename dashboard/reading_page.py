@@ -57,7 +57,7 @@ def _slides(here: Here, work_item_id: str) -> None:
             page = here.gateway.viewing(work_item_id)["page"].replace("#", f"?lang={here.language}#")
             st.link_button(
                 here.t("reading.slides"),
-                f"{here.gateway.url}{page}",
+                f"{here.public['partner']}{page}",
                 icon=":material/biotech:",
                 type="primary",
             )

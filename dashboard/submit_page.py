@@ -18,7 +18,7 @@ def page(here: Here) -> None:
     look.note(here.t("submit.hint"))
     st.link_button(
         here.t("submit.open"),
-        f"{here.region_url}/upload?lang={here.language}",
+        f"{here.public['region']}/upload?lang={here.language}",
         type="primary",
         icon=":material/upload:",
     )

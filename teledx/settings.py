@@ -84,6 +84,10 @@ class Settings(BaseSettings):
         "http://127.0.0.1:8080", description="the region's gateway, for commands and the dashboard"
     )
     partner_gateway_url: str = Field("http://127.0.0.1:8081", description="the partners' gateway, likewise")
+    gateway_public_url: str = Field(
+        "", description="the region's gateway as browsers reach it, for links; empty: as above"
+    )
+    partner_gateway_public_url: str = Field("", description="the partners' gateway, likewise")
     token: SecretStr = Field(SecretStr(""), description="access token of whoever uses the command line")
     state: Path = Field(Path("var"), description="folder of the embedded servers and their logs")
     log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")

@@ -14,8 +14,13 @@ from teledx.commands.session import Session
 from teledx.commands.table import Command
 
 HostOption = Annotated[str, typer.Option(help="Address to listen on.")]
-# What the dashboard is told: two addresses, and no key to anything.
-DASHBOARD_SETTINGS = ("TELEDX_GATEWAY_URL", "TELEDX_PARTNER_GATEWAY_URL")
+# What the dashboard is told: addresses, and no key to anything.
+DASHBOARD_SETTINGS = (
+    "gateway_url",
+    "partner_gateway_url",
+    "gateway_public_url",
+    "partner_gateway_public_url",
+)
 # Streamlit's own options: it asks nobody at start, sends no figures, and opens no browser.
 STREAMLIT = (
     "--server.headless=true",
@@ -91,9 +96,7 @@ def dashboard(
     """The dashboard for clinics, readers, managers and operators. It is told the two gateways and nothing else."""
     settings = session.settings
     environment = {n: v for n, v in os.environ.items() if not n.startswith("TELEDX_")}
-    environment |= dict(
-        zip(DASHBOARD_SETTINGS, (settings.gateway_url, settings.partner_gateway_url), strict=True)
-    )
+    environment |= dict((f"TELEDX_{name.upper()}", getattr(settings, name)) for name in DASHBOARD_SETTINGS)
     app = Path(__file__).parents[2] / "dashboard" / "app.py"
     arguments = ("-m", "streamlit", "run", str(app), *STREAMLIT)
     where = (f"--server.address={host}", f"--server.port={port}")

@@ -118,12 +118,13 @@ def test_settings_are_read_from_files_too(start, region, environment, monkeypatc
 
 
 @pytest.mark.slow
-def test_the_dashboard_is_told_two_addresses_and_no_key(start, environment, free_port):
+def test_the_dashboard_is_told_addresses_and_no_key(start, environment, free_port):
     dashboard = start("dashboard", "--port", free_port)
     until(lambda: answers(f"http://127.0.0.1:{free_port}/_stcore/health"), what="the dashboard", seconds=90)
     told = Path(f"/proc/{dashboard.pid}/environ").read_bytes()
     names = {line.partition(b"=")[0].decode() for line in told.split(b"\0") if line.startswith(b"TELEDX_")}
-    assert names == {"TELEDX_GATEWAY_URL", "TELEDX_PARTNER_GATEWAY_URL"}
+    sides = ("GATEWAY", "PARTNER_GATEWAY")
+    assert names == {f"TELEDX_{side}_{which}" for side in sides for which in ("URL", "PUBLIC_URL")}
     assert environment["TELEDX_S3_SECRET_KEY"].encode() not in told
     stop(dashboard)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dashboard import client
-from dashboard.app import PAGES, PAGES_OF, addresses
+from dashboard.app import PAGES, PAGES_OF, addresses, public_addresses
 from dashboard.client import Away, Gateway, Refused, sign_in
 from dashboard.texts import TEXTS
 from gateway.app import DOORS
@@ -108,3 +108,6 @@ def test_the_pages_are_told_two_addresses() -> None:
     told = {"TELEDX_GATEWAY_URL": "http://a", "TELEDX_PARTNER_GATEWAY_URL": "http://b", "HOME": "/"}
 
     assert addresses(told) == {"region": "http://a", "partner": "http://b"}
+    assert public_addresses(told) == addresses(told)
+    outside = told | {"TELEDX_PARTNER_GATEWAY_PUBLIC_URL": "https://readers.example/"}
+    assert public_addresses(outside) == {"region": "http://a", "partner": "https://readers.example"}

@@ -11,4 +11,6 @@ def here_in(language: Language) -> Here:
     network = {"time_zone": "Asia/Shanghai", "clinics": [], "partners": [], "services": []}
     gateway = Gateway("http://127.0.0.1:9", "token")
     gateway.close()
-    return Here(gateway=gateway, me={}, network=network, language=language, region_url="http://127.0.0.1:9")
+    return Here(
+        gateway=gateway, me={}, network=network, language=language, public={"region": "http://127.0.0.1:9"}
+    )
