@@ -96,7 +96,7 @@ def dashboard(
     """The dashboard for clinics, readers, managers and operators. It is told the two gateways and nothing else."""
     settings = session.settings
     environment = {n: v for n, v in os.environ.items() if not n.startswith("TELEDX_")}
-    environment |= dict((f"TELEDX_{name.upper()}", getattr(settings, name)) for name in DASHBOARD_SETTINGS)
+    environment |= {f"TELEDX_{name.upper()}": getattr(settings, name) for name in DASHBOARD_SETTINGS}
     app = Path(__file__).parents[2] / "dashboard" / "app.py"
     arguments = ("-m", "streamlit", "run", str(app), *STREAMLIT)
     where = (f"--server.address={host}", f"--server.port={port}")
