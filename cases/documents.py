@@ -225,12 +225,14 @@ class Area(Document):
 class Finding(Document):
     """Something written in a picture: where, and `what` in words without identity.
 
-    `known`: it is a name or a number of this very case, so nobody may say that it identifies nobody.
+    `known`: it is a name or a number of this very case, so nobody may say that it identifies nobody. `said` tells one
+    text from another (the beginning of its SHA-256), or one sheet from another where nothing was read.
     """
 
     area: Area
     what: str
     known: bool
+    said: str = ""
 
 
 class DoubtfulPicture(Document):

@@ -28,7 +28,7 @@ from storage.worklist import PartnerFile
 
 # Slides open at once, and bytes that all their directories take.
 MOST_OPEN = 50
-DIRECTORY_BYTES = 256 << 20
+DIRECTORY_BYTES = 64 << 20
 # Of `Parts.slide_memory`, what holds composed pictures; the rest holds blocks of the store's objects.
 COMPOSED_SHARE = 0.25
 # Folders of a delivery: slides of one object, and DICOM instances.
@@ -164,7 +164,8 @@ class OpenSlides:
             return self.composed.get((slide.key, number, region)) if region else None
         offset, length = found[0].place(found[1], found[2])
         content = slide.source.at_hand(offset, length) if length else None
-        return found[0].whole(content) if content is not None else None
+        with _told():
+            return found[0].whole(content) if content is not None else None
 
     def tile(self, grant: Grant, number: int, level: int, column: int, row: int) -> bytes:
         """A Deep Zoom tile as JPEG."""

@@ -27,6 +27,7 @@ from storage import accounts, readings
 from storage.accounts import Principal, UnknownToken
 from storage.cases import Case
 from storage.database import Connection
+from storage.readings import UnknownWorkItem
 
 # A viewer asks for the next grant well before one ends; within the grace it is still the same viewing.
 LIFETIME = timedelta(minutes=10)
@@ -194,7 +195,10 @@ def _require_staff(connection: Connection, asking: Caller) -> None:
 def _case(connection: Connection, asking: Caller, work_item_id: UUID) -> Case:
     """The work item's case, if the asker may see its images."""
     item = readings.get(connection, work_item_id)
-    return asking.case(connection, item.case_id, "images.see")
+    case = asking.case(connection, item.case_id, "images.see")
+    if not readings.is_given(connection, case.id):
+        raise UnknownWorkItem(f"no work item {work_item_id}")
+    return case
 
 
 def _bucket(asking: Caller) -> str:

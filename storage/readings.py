@@ -51,6 +51,14 @@ class WorkItem:
     ended_at: datetime | None
 
 
+def is_given(connection: Connection, case_id: str) -> bool:
+    """Whether a work item of the asking side still gives it the case: none does once it was declined or withdrawn."""
+    row = connection.execute(
+        "SELECT FROM work_item WHERE case_id = %s AND state <> 'CANCELED' LIMIT 1", (case_id,)
+    ).fetchone()
+    return row is not None
+
+
 def get(connection: Connection, work_item_id: UUID, *, lock: bool = False) -> WorkItem:
     """The work item; with `lock` its case and then itself are locked for this transaction. Raises `UnknownWorkItem`."""
     row = connection.execute("SELECT * FROM work_item WHERE id = %s", (work_item_id,)).fetchone()

@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
     viewing_key: SecretStr = Field(
         SecretStr(""),
-        description="signs grants to look at slides, one for all of the partners' gateways; empty: each makes its own",
+        min_length=32,
+        description="signs grants to look at slides, one for all of the partners' gateways, of 32 characters or more;"
+        " unset: each makes its own",
     )
     slide_memory_mb: int = Field(
         256, ge=16, description="memory in which a partners' gateway keeps what is looked at of slides"

@@ -17,7 +17,8 @@ from gateway.refusals import Refusal
 OCTETS = "application/octet-stream"
 RELATED = "multipart/related"
 _WORD = r"[^\s,;=\"]+"
-_PART = re.compile(rf'\s*({_WORD})\s*(?:=\s*("(?:[^"\\]|\\.)*"|{_WORD}))?\s*([;,]|$)')
+# Possessive, so that no text takes longer than its length; empty elements count for nothing (RFC 9110 5.6.1).
+_PART = re.compile(rf'[\s,]*+({_WORD})\s*+(?:=\s*+("(?:[^"\\]|\\.)*"|{_WORD})\s*+)?([;,]|$)')
 _LONGEST = 4000
 
 
@@ -95,16 +96,23 @@ def _asked(request: Request) -> str:
 def _ranges(text: str) -> list[_Range]:
     found, at = [], 0
     parts: list[tuple[str, str]] = []
+    text = text.strip(" \t,")
+    if len(text) > _LONGEST:
+        raise _unreadable()
     while at < len(text):
         match = _PART.match(text, at)
-        if match is None or len(text) > _LONGEST:
-            raise Refusal(400, "unreadable", "What is accepted cannot be read.", "See RFC 9110 12.5.1.")
+        if match is None:
+            raise _unreadable()
         parts.append((match[1], re.sub(r"\\(.)", r"\1", (match[2] or "").strip('"'))))
         if match[3] != ";":
             found.append(_range(parts))
             parts = []
         at = match.end()
     return found
+
+
+def _unreadable() -> Refusal:
+    return Refusal(400, "unreadable", "What is accepted cannot be read.", "See RFC 9110 12.5.1.")
 
 
 def _range(parts: Sequence[tuple[str, str]]) -> _Range:

@@ -110,7 +110,7 @@ def _look(request: Request, media_type: str, viewport: Viewport | None) -> Look:
     window = _window(asked, problems)
     chosen = _viewport(asked, problems) or viewport
     quality = asked.get("quality", "90")
-    if not (quality.isascii() and quality.isdigit() and 1 <= int(quality[:4]) <= 100):
+    if not re.fullmatch(r"[1-9][0-9]?|100", quality):
         problems.append("quality: is a number from 1 to 100")
     if problems:
         raise Refusal(

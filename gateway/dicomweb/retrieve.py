@@ -20,7 +20,7 @@ from storage import dicom_instances
 from storage.dicom_instances import METADATA_AT_ONCE, Instance
 
 JSON = (Form(media_type="application/dicom+json"), Form(media_type="application/json"))
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _PIXELS = re.compile(r"7FE000(08|09|10)")
 # How a path stands in what is stored of the metadata, and how many frames one request may name.
 _BULK = b'"BulkDataURI":"'

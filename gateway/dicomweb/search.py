@@ -161,6 +161,10 @@ def _of_instance(row: Row, counts: Sequence[Row]) -> dict[str, Any]:
 _ALONE = {"study": _of_study, "series": _of_series, "instance": _of_instance}
 
 
+# Instances told with all their metadata in one answer: each takes some hundred kB while it is made.
+_WHOLE_MOST = 100
+
+
 def _read(request: Request, level: Level, study: str | None, series: str | None) -> _Asked:
     """The query in words of the tables. Raises `Refusal` (400) with everything that is wrong with it."""
     values, fields, problems = [], [], []
@@ -183,6 +187,7 @@ def _read(request: Request, level: Level, study: str | None, series: str | None)
         raise _invalid(problems)
     most = (_ANY_STUDY if study is None else _WITHIN)[1]
     whole = level == "instance" and bool(fields)
+    most = min(most, _WHOLE_MOST) if whole else most
     wanted = Wanted(
         level=level,
         values=[(tag, value) for tag, value in values if value.strip("*")],

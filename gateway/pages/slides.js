@@ -76,7 +76,10 @@ async function begin() {
   const told = await api("GET", `/api/viewings/${ticket}/slides`);
   keepTicket(told.ticket);
   $("sign-in").hidden = true;
-  if (panes.length) return renewAll(); // somebody signed in again: go on where they were
+  if (panes.length) {
+    await renewAll(); // somebody signed in again: go on where they were
+    return lookAgain();
+  }
   slides = told.slides;
   $("case").textContent = `${told.pseudonym} · ${told.case_id}`;
   $("main").hidden = $("tools").hidden = false;
@@ -229,17 +232,33 @@ async function copyLink() {
 /* ------------------------------------------------------------------ what goes wrong */
 
 let mending = false;
+let again = false;
+// A tile that failed is asked for again only by a reset; what fails while one is under way is seen to after it.
 async function failed(pane, event) {
-  if (mending || !event.tile) return;
+  if (!event.tile) return;
+  if (mending) {
+    again = true;
+    return;
+  }
   mending = true;
   try {
     await renewAll();
-    pane.osd.world.resetItems();
+    lookAgain();
   } catch (error) {
     explain(error);
   } finally {
-    setTimeout(() => { mending = false; }, 5000);
+    setTimeout(() => {
+      mending = false;
+      if (again) {
+        again = false;
+        failed(pane, event);
+      }
+    }, 5000);
   }
+}
+
+function lookAgain() {
+  for (const pane of panes) if (pane.ready) pane.osd.world.resetItems();
 }
 
 /* ------------------------------------------------------------------ tools and keys */

@@ -54,6 +54,11 @@ def begun(value: Value) -> int:
     return sum(kind in _ENDS for kind in kinds) or len(kinds)
 
 
+def in_boxes(value: Value) -> bool:
+    """Whether a frame is a JP2 file: PS3.5 A.4.4 wants its codestream alone."""
+    return any(bytes(value[start + 4 : start + 8]) == b"jP  " for start, _ in _fragments(value))
+
+
 def _fragments(value: Value) -> Iterator[tuple[int, int]]:
     """Where each fragment stands, without the Basic Offset Table, which comes first (PS3.5 A.4)."""
     at, first = 0, True

@@ -203,10 +203,14 @@ def _in_words(area: Area) -> str:
 def _parsed(buffer: memoryview, head: part10.Head) -> DataSet:
     try:
         if head.deflated:
-            return Reader(memoryview(part10.inflated(buffer[head.start :])), 0, head.encoding).read()
-        return Reader(buffer, head.start, head.encoding).read()
+            elements = Reader(memoryview(part10.inflated(buffer[head.start :])), 0, head.encoding).read()
+        else:
+            elements = Reader(buffer, head.start, head.encoding).read()
     except Damaged as damage:
         raise Quarantine("file-damaged", str(damage)) from damage
+    if len({e.tag for e in elements}) != len(elements):  # readers differ in which of the two they take
+        raise Quarantine("file-damaged", "a data set holds the same element twice")
+    return elements
 
 
 def _complete_uids(elements: DataSet, head: part10.Head) -> None:

@@ -100,7 +100,7 @@ def _same(one: Finding, other: Finding) -> bool:
     """The same words in the same place."""
     sides = ("left", "top", "right", "bottom")
     near = all(abs(getattr(one.area, side) - getattr(other.area, side)) <= _SLACK for side in sides)
-    return near and (one.what, one.known) == (other.what, other.known)
+    return near and (one.what, one.known, one.said) == (other.what, other.known, other.said)
 
 
 def _png(sheet: Sheet, findings: Sequence[Finding]) -> bytes:

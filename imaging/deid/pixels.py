@@ -37,6 +37,7 @@ Decisions = Mapping[str, Sequence[PixelDecision]]
 _BURNED_IN = 0x00280301
 _LOOSE_DATE = re.compile(r"(?:19|20)\d{2}[-/.年]\d{1,2}[-/.月]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.](?:19|20)\d{2}")
 _SQUEEZED_LEAST = 5
+_FLOATING = (0x7FE00008, 0x7FE00009)
 _KNOWN = "a name or number of this case"
 _PLAIN_TEXT = "text that does not identify by itself"
 _NOTHING_READ = "burned-in text that was not read"
@@ -68,7 +69,15 @@ def treat(
     _no_bits_beside_the_picture(elements)
     pixel_data = has(elements, PIXEL_DATA)
     if pixel_data is not None and pixel_data.fragments:
+        if codestreams.in_boxes(pixel_data.value):
+            raise Quarantine(
+                "pixels-doubtful", "a frame stands in the boxes of a JP2 file, which may say anything"
+            )
         pixel_data.value = codestreams.silenced(pixel_data.value)
+    if kind.look and any(has(elements, tag) for tag in _FLOATING):
+        raise Quarantine(
+            "pixels-doubtful", "a picture of floating-point numbers may show text, and none is read there"
+        )
     if not kind.look or pixel_data is None:
         return Looked(transfer_syntax=head.transfer_syntax)
     if engine is None:
@@ -78,8 +87,9 @@ def treat(
         _nothing_after_the_frames(pixel_data, opened)
     own = _written_areas(elements, pixel_data, opened, head)
     days = _days(elements)
-    read = [_findings(engine, sheet, own, known, days) for sheet in sheets(opened)]
-    doubtful = _doubtful(read, opened, declared=kind.burned_in and not own)
+    looked = [((s.first, s.last), _findings(engine, s, own, known, days)) for s in sheets(opened)]
+    lasting, read = [span for span, _ in looked], [found for _, found in looked]
+    doubtful = _doubtful(read, lasting, opened, declared=kind.burned_in and not own)
     areas = (*own, *_decided(source, opened, doubtful, decided or {}))
     syntax = blanking.blank(elements, opened, head, areas) if areas else head.transfer_syntax
     if areas or kind.burned_in:
@@ -147,24 +157,46 @@ def _findings(
         shown[area.top : area.bottom, area.left : area.right] = 0
     if not np.ptp(shown):
         return []
-    lines = ((around(box, sheet), what_identifies(box, known, days)) for box in engine.read(shown))
+    lines = [(box, what_identifies(box, known, days)) for box in engine.read(shown)]
     return [
-        Finding(area=area, what="; ".join(what) or _PLAIN_TEXT, known=_KNOWN in what) for area, what in lines
+        Finding(
+            area=around(box, sheet),
+            what="; ".join(what) or _PLAIN_TEXT,
+            known=_KNOWN in what,
+            said=hashlib.sha256(squeeze(box.text).encode()).hexdigest()[:16],
+        )
+        for box, what in lines
     ]
 
 
 def _doubtful(
-    read: Sequence[Sequence[Finding]], opened: frames.Opened, *, declared: bool
+    read: Sequence[Sequence[Finding]],
+    spans_of_sheets: Sequence[tuple[int, int]],
+    opened: frames.Opened,
+    *,
+    declared: bool,
 ) -> list[list[Finding]]:
-    """What a person must look at, by sheet: what identifies; else all text, where the file says that it identifies."""
+    """What a person must look at, by sheet: what identifies; else all text, where the file says that it identifies.
+
+    Where nothing could be read a person looks at every sheet: what no machine reads is what is burned in there.
+    """
     identifying = [[f for f in findings if f.what != _PLAIN_TEXT] for findings in read]
     if any(identifying) or not declared:
         return identifying
     if any(read):
         return [list(findings) for findings in read]
-    dataset = opened.dataset
-    everything = Area(left=0, top=0, right=dataset.Columns, bottom=dataset.Rows, last=opened.frames - 1)
-    return [[Finding(area=everything, what=_NOTHING_READ, known=False)], *([] for _ in read[1:])]
+    rows, columns = opened.dataset.Rows, opened.dataset.Columns
+    return [
+        [
+            Finding(
+                area=Area(left=0, top=0, right=columns, bottom=rows, first=first, last=last),
+                what=_NOTHING_READ,
+                known=False,
+                said=str(number),
+            )
+        ]
+        for number, (first, last) in enumerate(spans_of_sheets)
+    ]
 
 
 def _decided(

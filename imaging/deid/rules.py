@@ -45,6 +45,8 @@ _DUMMIES = {
 }  # fmt: skip
 _FALLBACK = {"X": Action.REMOVE, "Z": Action.EMPTY}
 _CHARSET, _PADDING = 0x00080005, 0xFFFCFFFC
+# What of the groups 7Fxx describes or holds the picture; anything else there is another one, or nobody knows what.
+_PICTURE = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00008, 0x7FE00009, 0x7FE00010))
 _NEVER = frozenset((_CHARSET, _PADDING))
 _AGE, _BIRTH, _STUDY_DATE = 0x00101010, 0x00100030, 0x00080020
 
@@ -189,6 +191,8 @@ class Execution:
         if group >> 8 == 0x60 and place.root and group in self.overlays:
             return Action.KEEP if tag & 0xFFFF in graphics.OVERLAY_PARTS else Action.REMOVE
         if group < 8 or group >> 8 in (0x50, 0x60) or tag & 0xFFFF == 0 or tag in _NEVER:
+            return Action.REMOVE
+        if group >> 8 == 0x7F and tag not in _PICTURE:
             return Action.REMOVE
         rule = self.profile.rules.get(tag)
         if group == 0x40 and "clean-structured-content" in self.profile.options:

@@ -37,6 +37,7 @@ _TEXT = frozenset((b"LO", b"LT", b"PN", b"SH", b"ST", b"UC", b"UT"))
 _DUMMIES = frozenset((b"", b"REMOVED", b"0", b"19000101", b"19000101000000", b"000000", b"000Y"))
 _REPLACEMENT = re.compile(rb"[A-Z]-[A-Z2-7]{11,13}|urn:removed")  # a token, a pseudonym
 _PIXELS = frozenset((0x7FE00008, 0x7FE00009, 0x7FE00010))
+_FRAME_TABLES = (0x7FE00001, 0x7FE00002, 0x7FE00003)
 _CONTENT, _UID_VALUE = 0x0040A730, 0x0040A124
 _TEXT_VALUE = 0x0040A160  # of structured content (PS3.3 C.17.3): no row of its own
 _PROFILE = 0x00282000  # ICC Profile
@@ -161,6 +162,8 @@ class _Judge:
             yield Finding(where="the preamble", what="bytes")
         for tag in self.result.meta.keys() - _META_ALLOWED:
             yield Finding(where=_named(tag), what="a file meta attribute")
+        if len({(s.path, s.tag) for s in self.result.elements}) != len(self.result.elements):
+            yield Finding(where="the data set", what="an element that stands twice")
         kept = "retain-uids" in self.columns
         if not kept and self.result.meta.get(0x00020003, b"") == self.original.meta.get(0x00020003, b"-"):
             yield Finding(where=_named(0x00020003), what="the true UID")
@@ -186,7 +189,8 @@ class _Judge:
             return "a private attribute"
         if group >> 8 == 0x60 and "clean-graphics" in self.columns:
             return second_rules.wrong_overlay(self.result, seen)
-        if group >> 8 in (0x50, 0x60) or tag == 0xFFFCFFFC or (group < 8):
+        beside_the_picture = group >> 8 == 0x7F and not group & 1 and tag not in (*_PIXELS, *_FRAME_TABLES)
+        if group >> 8 in (0x50, 0x60) or tag == 0xFFFCFFFC or group < 8 or beside_the_picture:
             return "an attribute of a group that is removed"
         basic, options = self.rows.get(tag, _NO_ROW)
         if basic == "X" and not options:

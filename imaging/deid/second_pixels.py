@@ -64,8 +64,8 @@ def check(
 
 
 def _is_blank(opened: frames.Opened, area: Area) -> bool:
-    """Whether one value fills the area, in its first and its last frame, but for what a lossy codec makes of it."""
-    for index in {area.first, area.last}:
+    """Whether one value fills the area, in each of its frames, but for what a lossy codec makes of it."""
+    for index in range(area.first, area.last + 1):
         frame = frames.decode(opened, index)
         held = frame[area.top : area.bottom, area.left : area.right]
         if np.ptp(held.reshape(-1, frame.shape[2] if frame.ndim == 3 else 1), axis=0).max() > _SAME:

@@ -87,7 +87,8 @@ def _rows(content: bytes, at: int, columns: int) -> Rows:
         if at in seen or not 0 <= count <= len(content) // 4:
             raise damaged("a record of the MIRAX slide does not end")
         seen.add(at)
-        _numbers(content, at + 8, columns * count)
+        if at + 8 + 4 * columns * count > len(content):
+            raise damaged("the index of the MIRAX slide breaks off")
         page = np.frombuffer(content, "<i4", columns * count, at + 8).reshape(count, columns)
         pages.append(page[:, columns - 4 :].astype(np.int64))
         at = following if columns == 4 else 0

@@ -23,11 +23,11 @@ POSITIONS = ("VIMSLIDE_POSITION_BUFFER", "StitchingIntensityLayer")
 # Hierarchies of which a slide in bright field and in one plane has one member.
 _SINGLE = ("Slide filter level", "Microscope focus level")
 _ZOOM = "Slide zoom level"
-_WHOLE = re.compile(r"\d{1,9}\Z")
-_DECIMAL = re.compile(r"-?\d{1,6}(?:\.\d{1,20})?\Z")
+_WHOLE = re.compile(r"\d{1,9}\Z", re.ASCII)
+_DECIMAL = re.compile(r"-?\d{1,6}(?:\.\d{1,20})?\Z", re.ASCII)
 # Twelve decimals of a pixel place a tile as exactly as any reader does.
 _DECIMALS = 12
-_VERSION = re.compile(r"\d{1,2}\.\d{1,2}\Z")
+_VERSION = re.compile(r"\d{1,2}\.\d{1,2}\Z", re.ASCII)
 Sections = dict[str, dict[str, str]]
 
 

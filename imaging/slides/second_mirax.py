@@ -91,10 +91,11 @@ def check_slide(
         walk = _Index(index, told)
         data = [files[name] for name in names]
         places = _judge_places(data, walk.places, told)
+        kept: dict[int, list[tuple[int, int]]] = {}
+        for start, size, holder in (*walk.pictures(), *walk.places):
+            kept.setdefault(holder, []).append((start, size))
         for number, file in enumerate(data):
-            _account(
-                file, number, told, [(a, n) for a, n, f in (*walk.pictures(), *walk.places) if f == number]
-            )
+            _account(file, number, told, kept.get(number, []))
         _search((settings, index, places), identity_values)
         return read + len(settings) + len(index) + len(places) + _walk_tiles(data, walk.levels, told, tiles)
     except (struct.error, KeyError, IndexError, OverflowError, zlib.error, OSError, Quarantine) as error:

@@ -25,6 +25,7 @@ from imaging.slides.tiff import damaged
 
 QUALITY = 90
 # Tiles that one picture may be composed of: a slide whose levels stop early is not decoded whole for one of them.
+MAX_CANVAS = 1 << 26  # pixels laid side by side, four bytes each
 MAX_COMPOSED = 1024
 # Tiles are of the slide's own size; a slide without square ones gets these.
 OTHER_TILE = 512
@@ -162,6 +163,8 @@ def _laid(
     if len(columns) * len(rows) > MAX_COMPOSED:
         raise TooMuch
     side = level.tile_width // reduced, level.tile_height // reduced
+    if len(columns) * side[0] * len(rows) * side[1] > MAX_CANVAS:
+        raise TooMuch
     canvas = Image.new("RGB", (len(columns) * side[0], len(rows) * side[1]), "white")
     for column, row, tile in _decoded(source, level, columns, rows, reduced):
         canvas.paste(tile, ((column - first[0]) * side[0], (row - first[1]) * side[1]))

@@ -117,6 +117,8 @@ class _Treatment:
             return self._one(file, root)
         except Quarantine as why:
             return FileReport(name=name, verdict="withheld", reasons=((why.code, why.detail),))
+        except Exception as error:  # noqa: BLE001 - one file never costs the others' report; its text may quote a value
+            return FileReport(name=name, verdict="withheld", reasons=(("defect", type(error).__name__),))
 
     def _one(self, file: Path, root: Path) -> FileReport:
         where = (file, root, self.told.dest, self.beside)

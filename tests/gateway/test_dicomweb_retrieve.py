@@ -1,6 +1,7 @@
 """WADO-RS: what is accepted, what is refused and why, ranges, rights, and what the audit log says."""
 
 import email
+import time
 from email.policy import HTTP
 
 import pydicom
@@ -261,3 +262,12 @@ def test_a_deflated_data_set_gives_its_frames_too(region, s3, lin):
     stored = pydicom.dcmread(path)
     answer = lin.get(f"{address(stored)}/frames/1", headers={"Accept": "application/octet-stream"})
     assert answer.content == stored.PixelData
+
+
+def test_an_accept_takes_no_longer_than_its_length_and_empty_elements_count_for_nothing(samples, lin):
+    where = f"{at(CT)}/frames/1"
+    assert lin.get(where, headers={"Accept": ",,application/octet-stream,,"}).status_code == 200
+    began = time.monotonic()
+    answer = lin.get(where, params={"accept": "a" + " " * 3900 + '"'})
+    assert (answer.status_code, time.monotonic() - began < 5) == (400, True)
+    assert lin.get(where, headers={"Accept": "a" + " " * 20_000 + '"'}).status_code == 400

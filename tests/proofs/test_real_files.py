@@ -40,6 +40,8 @@ WITHHELD: dict[str, tuple[str, str]] = {
         "quarantined",
         "pixels-doubtful",
     ),  # cut from a larger picture, whose regions it names
+    # its frame is a whole JP2 file, which the standard forbids
+    "GDCMJ2K_TextGBR.dcm": ("quarantined", "pixels-doubtful"),
     # its one frame is opened by no decoder
     "JPEG2000-embedded-sequence-delimiter.dcm": ("quarantined", "file-damaged"),
 }

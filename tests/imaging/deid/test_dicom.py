@@ -301,3 +301,36 @@ def test_the_given_data_set_stays_as_it_was(ct, key):
     after = io.BytesIO()
     ct.save_as(after)
     assert before.getvalue() == after.getvalue()
+
+
+def test_an_element_that_stands_twice_is_damage_in_both_passes(tmp_path, key, ct):
+    """Readers differ in which of two pictures they show."""
+    source = tmp_path / "in.dcm"
+    ct.save_as(source)
+    element = b"\xe0\x7f\x10\x00OW\x00\x00" + len(ct.PixelData).to_bytes(4, "little") + ct.PixelData
+    content = source.read_bytes()
+    assert content.count(element) == 1
+    source.write_bytes(content.replace(element, element * 2))
+    with pytest.raises(Quarantine, match="twice"):
+        deidentify_file(source, tmp_path / "out.dcm", key, NOBODY)
+    found = second_pass.findings(source, source, NOBODY, key.shift_days)
+    assert "an element that stands twice" in {f.what for f in found}
+
+
+def test_floating_pixels_that_may_show_text_are_not_passed_unread(tmp_path, key, ct):
+    ct.SOPClassUID, ct.Modality = "1.2.840.10008.5.1.4.1.1.7", "OT"
+    ct.FloatPixelData = bytes(4 * ct.Rows * ct.Columns)
+    ct.BitsAllocated = 32
+    del ct.PixelData
+    with pytest.raises(Quarantine, match="floating-point"):
+        deidentify_file(saved(ct, tmp_path / "in.dcm"), tmp_path / "out.dcm", key, NOBODY)
+
+
+def test_what_nobody_knows_beside_the_picture_goes(tmp_path, key, ct):
+    ct.add_new(0x7FE00020, "OW", b"another picture ")
+    source, target = saved(ct, tmp_path / "in.dcm"), tmp_path / "out.dcm"
+    deidentify_file(source, target, key, NOBODY)
+    assert 0x7FE00020 not in pydicom.dcmread(target)
+    assert second_pass.findings(source, target, NOBODY, key.shift_days) == ()
+    found = second_pass.findings(source, source, NOBODY, key.shift_days)
+    assert "(7FE0,0020)" in {f.where for f in found}

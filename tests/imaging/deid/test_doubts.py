@@ -161,3 +161,22 @@ def test_areas_that_cannot_be_blanked_are_withheld_whoever_decided(tmp_path, tre
     blank = decision(doubt_about(treated, source), "blank")
     with pytest.raises(Quarantine, match="cannot be blanked"):
         treated(source, [blank])
+
+
+def test_another_text_in_the_same_place_is_shown_and_decided_by_itself(tmp_path, treated):
+    """A date on the first pages, another one on the last: each is another text, though both are dates."""
+    pages = [picture([((60, 150), date)]) for date in ("2026-01-02", "1958-03-04")]
+    source = image_file(tmp_path / "in.dcm", [pages[0]] * 3 + [pages[1]] * 3)
+    doubt = doubt_about(treated, source)
+    assert len(doubt.marked) == 2
+    first = PixelDecision(instance=doubt.instance, verdict="leave", findings=doubt.marked[0].findings)
+    assert len(doubt_about(treated, source, [first]).marked) == 2
+
+
+def test_where_nothing_was_read_a_person_looks_at_every_sheet(tmp_path, treated):
+    source = image_file(tmp_path / "in.dcm", [picture([])] * 40, BurnedInAnnotation="YES")
+    doubt = doubt_about(treated, source)
+    lasting = [(f.area.first, f.area.last) for m in doubt.marked for f in m.findings]
+    assert lasting[0][0] == 0
+    assert lasting[-1][1] == 39
+    assert all(last - first < 16 for first, last in lasting)
