@@ -11,7 +11,7 @@ from pathlib import Path
 from cases.documents import StoredObject
 from cases.errors import Quarantine
 from imaging import archive
-from imaging.slides.formats import FORMATS
+from imaging.slides.formats import FORMATS, HEAD_BYTES
 from imaging.slides.source import FOLDER_SUFFIX, SETTINGS
 from workers.files import Files, told
 
@@ -75,6 +75,17 @@ def only_slide(path: Path) -> tuple[str, frozenset[str]] | None:
     if len(found) > 1:
         raise Quarantine("archive-unsafe", "two slides in one archive: drop each by itself")
     return next(iter(found.items()), None)
+
+
+def require_alone(path: Path, lead: str) -> None:
+    """Raises `Quarantine("archive-unsafe")` if other images are in the archive: they would stay behind unseen."""
+    for member in archive.members(path):
+        with archive.open_member(path, member.key) as stream:
+            is_image = member.name != lead and stream.read(HEAD_BYTES)[128:132] == b"DICM"
+        if is_image:
+            raise Quarantine(
+                "archive-unsafe", "DICOM images beside a slide in one archive: drop each by itself"
+            )
 
 
 def besides(path: Path, lead: str, others: frozenset[str]) -> Iterator[str]:

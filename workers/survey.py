@@ -94,6 +94,7 @@ def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: 
                 return
             several = folders.only_slide(path)
             if several is not None:
+                folders.require_alone(path, several[0])
                 with folders.unfolded(path, *several) as slide:
                     yield judge_slide(slide, received.name, {})
                 yield from (

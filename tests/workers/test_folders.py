@@ -2,12 +2,13 @@
 
 import io
 import zipfile
+from datetime import UTC, datetime
 
 import openslide
 import pytest
 
 from storage.s3 import Absent
-from teledx.samples import orders
+from teledx.samples import orders, studies
 from tests.imaging.slides.conftest import NUMBER
 from tests.imaging.slides.mirax_slide import CANARIES, parts, write_mirax
 from tests.imaging.slides.treated import found_in
@@ -89,6 +90,13 @@ def test_what_came_out_of_an_archive_belongs_to_the_case(slide, region):
     )
     assert len(rows) == 4
     assert all(row["claimed_at"] for row in rows)
+
+
+@pytest.mark.parametrize("place", ["IM0001.dcm", "slides/a/IM0001.dcm"])
+def test_images_beside_it_in_one_archive_are_not_left_behind_unseen(place, slide, region):
+    image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=datetime.now(UTC))
+    case = drop(region, packed(files_of(slide) | {place: image}), "slide.zip")
+    assert (case["state"], case["reason_code"]) == ("quarantined", "archive-unsafe")
 
 
 def test_the_manifest_names_every_file_of_it(slide, region):
