@@ -11,6 +11,7 @@ import numpy as np
 import openslide
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from gateway import slides
 from gateway.app import create
@@ -20,6 +21,7 @@ from imaging.slides import tiles
 from imaging.slides.levels import read_pyramids
 from imaging.slides.source import FileSource
 from storage import accounts
+from teledx.settings import Settings
 from tests.gateway.conftest import parts_of, serving
 from tests.gateway.slides import MICRONS, slide_case
 from tests.imaging.slides import dicom_slide, vendors
@@ -123,6 +125,23 @@ def test_a_ticket_ends_with_the_right_to_the_case(case, ticket, region, at_partn
         connection.execute("UPDATE cases SET partner = 'beijing-pathology' WHERE id = %s", (case,))
     assert anybody.get(f"/api/viewings/{ticket}/slides").status_code == 404
     assert anybody.post(f"/api/viewings/{ticket}/slides/1", json={}).status_code == 404
+
+
+def test_slides_of_a_declined_case_are_neither_listed_nor_opened(ticket, at_partner):
+    lin = at_partner("lin")
+    (item,) = lin.get("/api/worklist").json()["work_items"]
+    declined = f"/api/work-items/{item['work_item_id']}"
+    lin.post(f"{declined}/decline", json={"why": "no capacity"}).raise_for_status()
+    anybody = at_partner("")
+    assert anybody.get(f"/api/viewings/{ticket}/slides").status_code == 404
+    assert anybody.post(f"/api/viewings/{ticket}/slides/1", json={}).status_code == 404
+    assert lin.post(f"{declined}/viewing").status_code == 404
+
+
+def test_a_viewing_key_that_could_be_guessed_is_refused():
+    with pytest.raises(ValidationError, match="32 characters or more"):
+        Settings(viewing_key="a short one")
+    assert Settings(viewing_key="k" * 32).viewing_key.get_secret_value() == "k" * 32
 
 
 def test_who_has_left_looks_no_longer(ticket, region, at_partner):
