@@ -34,4 +34,6 @@ exec weed -logtostderr=true mini \
     -admin.ui=false \
     -webdav=false \
     -master.telemetry=false \
+    -master.volumeSizeLimitMB=512 \
+    -volume.max=2000 \
     >/tmp/log 2>&1

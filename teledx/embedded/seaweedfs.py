@@ -33,9 +33,12 @@ from teledx.embedded.ports import GRPC_OFFSET, LOOPBACK, kept_ports
 from teledx.program import Program, answers_http
 
 MEMORY_LIMIT = "600MiB"  # without it Go takes 2.5 GB
-# Each bucket takes a volume for itself, and the server makes no more of them than free space divided by this. Its own
-# choice is 1024 on any larger disk: with 8 GB free the ninth bucket could not be written to.
-VOLUME_MEGABYTES = 128
+# A bucket has volumes of its own. Whoever writes while one fills waits a second, so they are large and made by threes.
+# The server's own count of them is free space divided by this size: with 8 GB free the last bucket could not be
+# written to.
+VOLUME_MEGABYTES = 512
+VOLUMES_MADE = 3
+VOLUMES = 2000
 SHELL_SECONDS = 30
 SOCKETS = Path("/tmp")  # noqa: S108 -- where the server puts them, whatever TMPDIR says
 ADMIN_ACTIONS = ("Admin", "Read", "Write", "List", "Tagging")
@@ -171,7 +174,11 @@ def seaweedfs(
     program = Program(
         name=name,
         argv=(str(weed_binary()), "-logtostderr=true", "mini", *arguments(data, ports, identities_file)),
-        env={"GOMEMLIMIT": MEMORY_LIMIT, **(webhook(events) if events else {})},
+        env={
+            "GOMEMLIMIT": MEMORY_LIMIT,
+            "WEED_MASTER_VOLUME_GROWTH_COPY_1": str(VOLUMES_MADE),
+            **(webhook(events) if events else {}),
+        },
         cwd=state,
         prepare=prepare,
         ready=lambda: answers_http(f"http://{LOOPBACK}:{ports.s3}/healthz"),
@@ -200,6 +207,7 @@ def arguments(data: Path, ports: Ports, identities_file: Path) -> list[str]:
         "-s3.port.lance=0",
         "-master.telemetry=false",
         f"-master.volumeSizeLimitMB={VOLUME_MEGABYTES}",
+        f"-volume.max={VOLUMES}",
         "-s3.autoCreateBucket=false",
         "-s3.allowDeleteBucketNotEmpty=false",
         f"-s3.config={identities_file}",
