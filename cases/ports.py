@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -40,8 +40,16 @@ class Objects(Protocol):
     def copy(self, source: StoredObject, zone: str, key: str) -> StoredObject: ...
 
     def compose(
-        self, ranges: Sequence[Range], zone: str, key: str, media_type: str, sha256: str
-    ) -> StoredObject: ...
+        self,
+        ranges: Sequence[Range],
+        zone: str,
+        key: str,
+        media_type: str,
+        sha256: str,
+        proof: Callable[[], None] = ...,
+    ) -> StoredObject:
+        """The object is there once `proof` has returned; the store copies meanwhile. What it raises, this raises."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

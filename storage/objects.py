@@ -162,17 +162,28 @@ class RunObjects:
         return source.model_copy(update={"zone": zone, "key": key})
 
     def compose(
-        self, ranges: Sequence[Range], zone: str, key: str, media_type: str, sha256: str
+        self,
+        ranges: Sequence[Range],
+        zone: str,
+        key: str,
+        media_type: str,
+        sha256: str,
+        proof: Callable[[], None] = go_on,
     ) -> StoredObject:
-        """Put together inside the store; each range but the last has at least 5 MiB (S3's smallest part)."""
+        """Put together inside the store; each range but the last has at least 5 MiB (S3's smallest part).
+
+        `proof` is called when all parts are copied: if it raises there never is an object.
+        """
         done = StoredObject(
             zone=zone, key=key, size=sum(r.length for r in ranges), sha256=sha256, media_type=media_type
         )
         self.intend([(zone, key)])
-        if not self._present(done):
+        if self._present(done):
+            proof()
+        else:
             pieces = [Piece(r.stored.zone, r.stored.key, r.offset, r.length) for r in ranges]
             told = {"media_type": media_type, "sha256": sha256}
-            self._s3.compose(pieces, (zone, key), **told, step_aside=self._step_aside)
+            self._s3.compose(pieces, (zone, key), **told, step_aside=self._step_aside, proof=proof)
         return done
 
     def listing(self, zone: str, prefix: str) -> Iterator[Found]:

@@ -248,8 +248,14 @@ class S3:
         """
         zone, key, size = source
         if size > COPY_MAX:
-            told = {"media_type": media_type, "sha256": sha256, "etag": etag}
-            self.compose([Piece(zone, key, 0, size)], target, **told, step_aside=step_aside)
+            self.compose(
+                [Piece(zone, key, 0, size)],
+                target,
+                media_type=media_type,
+                sha256=sha256,
+                etag=etag,
+                step_aside=step_aside,
+            )
             return
         headers: dict[str, str | list[str] | tuple[str]] = {
             "x-amz-copy-source": quote(f"/{self.settings.bucket(zone)}/{key}"),
@@ -271,11 +277,13 @@ class S3:
         sha256: str,
         etag: str = "",
         step_aside: Callable[[], None] = go_on,
+        proof: Callable[[], None] = go_on,
     ) -> None:
         """Write `target` from pieces of other objects, copied by the store; each but the last of at least PART_MIN.
 
         With `etag`, only while what they are pieces of still has it. `step_aside` is called before each part; who does
-        step aside writes one part at a time.
+        step aside writes one part at a time. `proof` is called before the parts become an object; they do not if it
+        raises.
         """
         bucket, key = self.settings.bucket(target[0]), target[1]
         with _translated(f"{pieces[0].zone} to {target[0]}"):
@@ -290,6 +298,7 @@ class S3:
             pool = ThreadPoolExecutor(at_once, thread_name_prefix="compose")
             try:
                 parts = list(pool.map(one, itertools.count(1), _cut(pieces)))
+                proof()
                 self._minio._complete_multipart_upload(bucket, key, upload, parts)
             except BaseException:
                 pool.shutdown(cancel_futures=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import accumulate
 
 from cases.documents import PlannedFile, Preprocessed, Received, SlideFound, StoredObject
@@ -45,12 +47,18 @@ def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str
     done = []
     for slide in found.slides:
         picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
-        tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
+        glass = partial(_require_no_text, tools, picture, identity_values)
         if slide.format not in MEDIA_TYPES:
+            glass()
             continue  # its instances leave one by one
         stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
-        done += _compose(work, tools, stored, slide, key, identity_values)
+        done += _compose(work, tools, stored, slide, key, identity_values, glass)
     return done
+
+
+def _require_no_text(tools: Tools, picture: StoredObject, identity_values: tuple[str, ...]) -> None:
+    """On the glass itself: read from the preview."""
+    tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
 
 
 def _compose(
@@ -60,8 +68,12 @@ def _compose(
     slide: SlideFound,
     key: PatientKey,
     identity_values: tuple[str, ...],
+    glass: Callable[[], None],
 ) -> list[StoredObject]:
-    """Prove what the plan makes of the slide, and have the store make it; the file that opens it is first."""
+    """Prove what the plan makes of the slide, and have the store make it; the file that opens it is first.
+
+    The store copies while the proof goes on, and none of its copies becomes an object before the proof is there.
+    """
     plan = slide.plan
     if plan is None:
         raise Quarantine("slide-unsafe", "preprocess left no plan for this slide")
@@ -70,23 +82,30 @@ def _compose(
         tools.objects.require_same(source)
     files = (PlannedFile(name="", parts=plan.parts, sha256=plan.sha256), *plan.folder)
     ranges = {file.name: _ranges(file, plan.made, sources) for file in files}
-    held = verified(tools.objects, _made(ranges.values(), plan.made), VERIFIED_BYTES)
-    deid.check_files(
-        {name: RangesSource(tools.objects, each, held) for name, each in ranges.items()},
-        identity_values=tuple(dict.fromkeys((*identity_values, *plan.removed_values))),
-        tiles="sampled",
-    )
-    name = _name(work, slide, key)
-    return [
-        tools.objects.compose(
-            ranges[file.name],
-            "deidentified",
-            f"{folder(work)}/slide/{name}{f'/{file.name}' if file.name else SUFFIXES[slide.format]}",
-            BYTES if file.name else MEDIA_TYPES[slide.format],
-            file.sha256,
+
+    def prove() -> None:
+        held = verified(tools.objects, _made(ranges.values(), plan.made), VERIFIED_BYTES)
+        deid.check_files(
+            {name: RangesSource(tools.objects, each, held) for name, each in ranges.items()},
+            identity_values=tuple(dict.fromkeys((*identity_values, *plan.removed_values))),
+            tiles="sampled",
         )
-        for file in files
-    ]
+        glass()
+
+    name = _name(work, slide, key)
+    with ThreadPoolExecutor(1, thread_name_prefix="proof") as pool:
+        proof = pool.submit(prove)
+        return [
+            tools.objects.compose(
+                ranges[file.name],
+                "deidentified",
+                f"{folder(work)}/slide/{name}{f'/{file.name}' if file.name else SUFFIXES[slide.format]}",
+                BYTES if file.name else MEDIA_TYPES[slide.format],
+                file.sha256,
+                proof.result,
+            )
+            for file in files
+        ]
 
 
 def _made(files: Iterable[Sequence[Range]], made: StoredObject) -> list[Range]:
