@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -29,7 +30,14 @@ class Refusal(TeledxError):
     """An answer other than the one that was asked for."""
 
     def __init__(
-        self, status: int, code: str, message: str, todo: str = "", *, problems: Sequence[str] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        todo: str = "",
+        *,
+        problems: Sequence[str] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -37,6 +45,7 @@ class Refusal(TeledxError):
         self.message = message
         self.todo = todo
         self.problems = tuple(problems)
+        self.headers = headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +115,7 @@ def sentences(errors: Sequence[Any]) -> tuple[str, ...]:
 
 def _refusal(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refusal)
-    headers = {"WWW_Authenticate": "Bearer"} if error.status == 401 else {}
+    headers = dict(error.headers) | ({"WWW_Authenticate": "Bearer"} if error.status == 401 else {})
     return shaped(error.status, error.code, error.message, error.todo, error.problems, **headers)
 
 
