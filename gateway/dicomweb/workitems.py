@@ -35,6 +35,9 @@ _USUAL, _MOST = 100, 1000
 _WORDS_MOST = 1000
 _PERCENT = re.compile(r"\d{1,3}(?:\.\d{1,3})?")
 _MORE = "299 teledx: There are more results: ask with a larger offset."
+_LITERAL = (
+    "299 teledx: The fuzzymatching parameter is not supported. Only literal matching has been performed."
+)
 _UNSUPPORTED = "299 teledx: Requested optional Attributes are not supported."
 _TRANSACTION, _STATE, _REASON, _PROGRESS = "00081195", "00741000", "00741238", "00741002"
 
@@ -53,7 +56,8 @@ def search(asking: SignedIn, request: Request) -> Response:
             asking.audit(connection, "worklist.see", note=" ".join(row["case_id"] for row in rows))
     except Unmatchable as unmatchable:
         raise _invalid([str(unmatchable)]) from None
-    headers = {"Warning": _MORE} if more else {}
+    warnings = [_MORE] * more + [_LITERAL] * (request.query_params.get("fuzzymatching") == "true")
+    headers = {"Warning": ", ".join(warnings)} if warnings else {}
     if not rows:
         return Response(status_code=204, headers=headers)
     answer = [told(request, row, of) for row, of in zip(rows, series, strict=True)]

@@ -308,6 +308,8 @@ def test_workitems_are_found_by_what_they_tell_stat_first(three, lin):
     ]
     cut = lin.get("/dicomweb/workitems", params={"limit": 2})
     assert (len(cut.json()), "more results" in cut.headers["warning"]) == (2, True)
+    fuzzy = lin.get("/dicomweb/workitems", params={"PatientName": "p-*", "fuzzymatching": "true"})
+    assert (len(fuzzy.json()), "Only literal matching" in fuzzy.headers["warning"]) == (3, True)
 
 
 @pytest.mark.parametrize(
