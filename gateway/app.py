@@ -26,7 +26,7 @@ from gateway import (
     upload_page,
 )
 from gateway.boundary import Boundary
-from gateway.dicomweb import doors
+from gateway.dicomweb import channels, doors, subscribers
 from gateway.parts import Parts, Side
 from gateway.routes import Route
 from gateway.signin import permits
@@ -66,10 +66,13 @@ def create(side: Side, parts: Parts) -> FastAPI:
     app.state.side = side
     if side == "partner":
         app.state.viewings = slides.Viewings(parts)
+        app.state.channels = channels.Channels(parts.database)
     app.state.metrics = metrics.Metrics(parts, side)
     refusals.install(app)
     for route in DOORS[side]:
         _add(app, route)
+    if side == "partner":
+        app.add_api_websocket_route(subscribers.CHANNEL, channels.channel)
     app.add_middleware(Boundary, body_max=parts.body_max, observe=app.state.metrics.observe)
     return app
 
@@ -79,7 +82,7 @@ def _add(app: FastAPI, route: Route) -> None:
     if route.media_type is not None:
         options = {
             "response_class": Response,
-            "responses": {route.status: {"content": {route.media_type: {}}}},
+            "responses": {route.status: {"content": {route.media_type: {}} if route.media_type else {}}},
         }
     words = (route.endpoint.__doc__ or "").strip().split("\n")[0]
     app.add_api_route(

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from threading import BoundedSemaphore
 from typing import Literal
 
 from gateway.dicomweb.viewings import Viewings
@@ -15,6 +16,8 @@ from storage.network import NetworkRows
 from storage.s3 import MIB, S3
 
 Side = Literal["region", "partner"]
+# Pictures that are drawn or wait for it, each of up to 96 MiB: two for each child.
+DRAWINGS = 4
 
 
 def _pictures() -> Child:
@@ -29,7 +32,7 @@ class Parts:
     `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
     `ready_zone` is the bucket by which `/readyz` knows that the store answers. `viewing_key` signs grants to look at
     slides: processes that share it read each other's. `slide_memory`: bytes of slides that a process keeps. `child`
-    decodes pictures.
+    decodes pictures, `drawings` of them at once; others wait `drawing_patience` seconds.
     """
 
     database: Database
@@ -48,3 +51,5 @@ class Parts:
     slide_memory: int = 256 * MIB
     viewings: Viewings = field(default_factory=Viewings)
     child: Child = field(default_factory=_pictures)
+    drawings: BoundedSemaphore = field(default_factory=lambda: BoundedSemaphore(DRAWINGS))
+    drawing_patience: float = 5.0

@@ -203,6 +203,8 @@ def _files(
     connection: Connection, asking: Caller, work_item_id: UUID, role: str
 ) -> list[worklist.PartnerFile]:
     item = readings.get(connection, work_item_id)
+    if not readings.is_given(connection, item.case_id):
+        raise UnknownWorkItem(f"no work item {work_item_id}")
     asking.audit(connection, "images.see", item.case_id, note=role)
     return worklist.files(connection, item.case_id, item.partner, role)
 

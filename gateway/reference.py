@@ -73,7 +73,7 @@ def _given(route: Route) -> type[BaseModel] | None:
 
 
 def _kind_of_answer(route: Route) -> str:
-    return route.media_type or ("nothing" if route.status == 204 else "JSON")
+    return route.media_type or ("nothing" if route.status == 204 or route.media_type == "" else "JSON")
 
 
 def _query(route: Route) -> str:

@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -23,13 +24,21 @@ from storage.dicom_instances import UnknownInstance
 from storage.readings import HeldByAnother, UnknownWorkItem
 from storage.s3 import Absent
 from storage.signing import UnknownReport
+from storage.subscriptions import UnknownSubscription
 
 
 class Refusal(TeledxError):
     """An answer other than the one that was asked for."""
 
     def __init__(
-        self, status: int, code: str, message: str, todo: str = "", *, problems: Sequence[str] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        todo: str = "",
+        *,
+        problems: Sequence[str] = (),
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         super().__init__(code)
         self.status = status
@@ -37,6 +46,7 @@ class Refusal(TeledxError):
         self.message = message
         self.todo = todo
         self.problems = tuple(problems)
+        self.headers = headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +64,7 @@ _ROWS: tuple[tuple[type[Exception], int, str, str, str], ...] = (
     (UnknownWorkItem, 404, "not-found", "There is no such work item.", "Look at the worklist again."),
     (UnknownReport, 404, "not-found", "There is no such report.", "Check its number."),
     (UnknownInstance, 404, "not-found", "There is no such instance or frame.", "Search for what there is."),
+    (UnknownSubscription, 404, "not-found", "There is no such subscription.", "Subscribe first."),
     (Absent, 404, "not-found", "The file is not there.", "Look again; it may have been replaced or cleared away."),
     (HeldByAnother, 409, "held-by-another", "Another reader holds this work item.", "Choose another one."),
     (NotAllowed, 409, "not-possible", "", "Look at its state again; it may have moved on."),
@@ -75,11 +86,11 @@ _HTTP: dict[int, tuple[str, str, str]] = {
 
 def install(app: FastAPI) -> None:
     """Register the handlers of every error that is an answer."""
-    app.add_exception_handler(Refusal, _refusal)
+    app.add_exception_handler(Refusal, _answered)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     for kind in ANSWERS:
-        app.add_exception_handler(kind, _domain)
+        app.add_exception_handler(kind, _answered)
 
 
 def shaped(
@@ -104,17 +115,22 @@ def sentences(errors: Sequence[Any]) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _refusal(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, Refusal)
-    headers = {"WWW_Authenticate": "Bearer"} if error.status == 401 else {}
-    return shaped(error.status, error.code, error.message, error.todo, error.problems, **headers)
-
-
-def _domain(request: Request, error: Exception) -> JSONResponse:
+def answered(error: Exception) -> JSONResponse:
+    """The answer that an error of the house is. Raises StopIteration for one that is none."""
+    if isinstance(error, Refusal):
+        headers = dict(error.headers) | _of_status(error.status)
+        return shaped(error.status, error.code, error.message, error.todo, error.problems, **headers)
     answer = next(a for kind, a in ANSWERS.items() if isinstance(error, kind))
-    headers = {"Retry_After": "5"} if answer.status == 503 else {}
-    headers |= {"WWW_Authenticate": "Bearer"} if answer.status == 401 else {}
+    headers = ({"Retry_After": "5"} if answer.status == 503 else {}) | _of_status(answer.status)
     return shaped(answer.status, answer.code, answer.message or str(error), answer.todo, **headers)
+
+
+def _of_status(status: int) -> dict[str, str]:
+    return {"WWW_Authenticate": "Bearer"} if status == 401 else {}
+
+
+def _answered(request: Request, error: Exception) -> JSONResponse:
+    return answered(error)
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:

@@ -11,7 +11,7 @@ from typing import Any
 class Route:
     """`action` None: open to anybody who reaches the port, or if `granted`, to who holds the grant in its path.
 
-    `media_type`: of what is not JSON.
+    `media_type`: of what is not JSON; empty for nothing.
     """
 
     method: str

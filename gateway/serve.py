@@ -21,6 +21,7 @@ def server(app: FastAPI, *, host: str, port: int, behind_proxy: bool = False) ->
         proxy_headers=behind_proxy,
         timeout_graceful_shutdown=10,
         lifespan="off",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=1 << 16,
     )
     return uvicorn.Server(config)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.datastructures import State
 
 from cases.access import Relation, allowed, offered, reach, relations_to_case
 from cases.network import Account, Network
@@ -77,15 +78,22 @@ def caller(
     request: Request, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> Caller:
     """The signed-in caller. Raises `UnknownToken`, or `Refusal` if the role signs in on the other side."""
-    parts: Parts = request.app.state.parts
-    side: Side = request.app.state.side
-    if credentials is None:
+    found = signed_in(request.app.state, credentials.credentials if credentials else "")
+    request.state.account = found.who.account
+    return found
+
+
+def signed_in(gateway: State, token: str) -> Caller:
+    """Who a token speaks for at this gateway. Raises `UnknownToken` or `Refusal`."""
+    parts: Parts = gateway.parts
+    side: Side = gateway.side
+    if not token:
         raise Refusal(
             401, "not-signed-in", "This needs an access token.", "Send it as 'Authorization: Bearer …'."
         )
     _, network = parts.network.current()
     with parts.database.transaction() as connection:
-        who = accounts.principal_of(connection, network, credentials.credentials)
+        who = accounts.principal_of(connection, network, token)
     if who.role not in ROLES_OF_SIDE[side]:
         raise Refusal(
             403,
@@ -93,7 +101,6 @@ def caller(
             "This account signs in at another gateway.",
             "Readers: the partners'; all others: the region's.",
         )
-    request.state.account = who.account
     return Caller(who=who, person=network.account(who.account), network=network, parts=parts, side=side)
 
 

@@ -7,17 +7,14 @@ after signing in. It loads nothing from elsewhere (CSP level 3). OpenSeadragon s
 from __future__ import annotations
 
 import gzip
-import json
 import sys
 from functools import cache
-from html import escape
-from importlib import resources
 from pathlib import Path
-from typing import Literal
 from uuid import UUID
 
 from fastapi import Request, Response
 
+from gateway.page import Language, filled, read
 from gateway.refusals import Refusal
 from gateway.routes import Route
 from gateway.slide_words import SPOKEN, WORDS
@@ -34,20 +31,10 @@ CSP = (
 )
 
 
-def page(work_item_id: UUID, lang: Literal["en", "zh"] = "zh") -> Response:
+def page(work_item_id: UUID, lang: Language = "zh") -> Response:
     """The slide viewer, in English or Chinese."""
-    words = WORDS[lang]
-    filled = {name: escape(text) for name, text in words.items()}
-    filled |= {
-        "lang": {"en": "en", "zh": "zh-CN"}[lang],
-        "other": "en" if lang == "zh" else "zh",
-        "work_item": str(work_item_id),
-        "words": escape(json.dumps({name: words[name] for name in SPOKEN}, ensure_ascii=False)),
-    }
-    markup = (resources.files("gateway.pages") / "slides.html").read_text(encoding="utf-8")
-    return Response(
-        markup.format_map(filled), media_type="text/html", headers={"Content-Security-Policy": CSP}
-    )
+    markup = filled("slides.html", WORDS[lang], SPOKEN, lang, work_item=str(work_item_id))
+    return Response(markup, media_type="text/html", headers={"Content-Security-Policy": CSP})
 
 
 def part(request: Request, name: str) -> Response:
@@ -56,8 +43,7 @@ def part(request: Request, name: str) -> Response:
         return _openseadragon(request)
     if name not in FILES:
         raise Refusal(404, "not-found", "There is no such address here.", "See /docs for what there is.")
-    content = (resources.files("gateway.pages") / name).read_text(encoding="utf-8")
-    return Response(content, media_type=FILES[name])
+    return Response(read(name), media_type=FILES[name])
 
 
 def _openseadragon(request: Request) -> Response:

@@ -40,6 +40,7 @@ _ROWS: tuple[tuple[str, str, str], ...] = (
     ("unreachable", "The gateway does not answer.", "网关没有响应。"),
     ("over", "The viewing is over. Sign in to go on.", "查看已结束,请登录以继续。"),
     ("copied", "The link is copied. It opens for colleagues who may see the case.", "链接已复制,有权限的同事可打开。"),
+    ("copy_this", "Copy this link:", "请复制此链接:"),
     ("none", "The case has no slides.", "本例没有切片。"),
     ("unscaled", "scale unknown", "比例未知"),
     ("missing", "The viewer is not installed on this gateway: script/environment installs it.",
@@ -49,4 +50,15 @@ LANGUAGES = ("en", "zh")
 WORDS: dict[str, dict[str, str]] = {
     language: {row[0]: row[at] for row in _ROWS} for at, language in enumerate(LANGUAGES, 1)
 }
-SPOKEN = ("loading", "unreachable", "over", "copied", "none", "unscaled", "area", "beside_hint", "missing")
+SPOKEN = (
+    "loading",
+    "unreachable",
+    "over",
+    "copied",
+    "copy_this",
+    "none",
+    "unscaled",
+    "area",
+    "beside_hint",
+    "missing",
+)

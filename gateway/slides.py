@@ -27,7 +27,8 @@ from storage import accounts, readings
 from storage.accounts import Principal, UnknownToken
 from storage.cases import Case
 from storage.database import Connection
-from storage.readings import UnknownWorkItem
+from storage.readings import UnknownWorkItem, WorkItem
+from storage.worklist import OPEN
 
 # A viewer asks for the next grant well before one ends; within the grace it is still the same viewing.
 LIFETIME = timedelta(minutes=10)
@@ -51,16 +52,17 @@ def view(request: Request, asking: Signed, work_item_id: UUID) -> Viewing:
     """A ticket for the slides of a work item, and the address of the viewer with it; good for ten minutes."""
     with asking.transaction() as connection:
         _case(connection, asking, work_item_id)
-    ticket, ends_at = _signed(request, asking, work_item_id, 0)
+    ticket, ends_at = _signed(request, asking, work_item_id, 0, _until(request))
     return Viewing(ticket=ticket, page=f"/slides/{work_item_id}#ticket={ticket}", ends_at=ends_at)
 
 
 def show(request: Request, ticket: str) -> ViewedSlides:
-    """The slides of a viewing, by their replaced identifiers, and a fresh ticket to go on with."""
+    """The slides of a viewing, by their replaced identifiers, and a fresh ticket to go on with while the work item is
+    open."""
     asking, grant = _ticket(request, ticket)
     with asking.transaction() as connection:
         _require_staff(connection, asking)
-        case = _case(connection, asking, grant.work_item_id)
+        item, case = _case(connection, asking, grant.work_item_id)
         files = files_of(connection, case, asking.who.organisation)
         brief = _brief(connection, case.id)
     told = {slide.name: slide for slide in brief.slides}
@@ -75,7 +77,7 @@ def show(request: Request, ticket: str) -> ViewedSlides:
         )
         for number, name in enumerate(names, 1)
     )
-    fresh, ends_at = _signed(request, asking, grant.work_item_id, 0)
+    fresh, ends_at = _signed(request, asking, item.id, 0, _goes_on_until(request, item, grant))
     return ViewedSlides(
         case_id=case.id, pseudonym=brief.pseudonym, slides=lines, ticket=fresh, ends_at=ends_at
     )
@@ -86,7 +88,7 @@ def open_slide(request: Request, ticket: str, number: int, body: Before) -> Open
     asking, told = _ticket(request, ticket)
     with asking.transaction() as connection:
         _require_staff(connection, asking)
-        case = _case(connection, asking, told.work_item_id)
+        item, case = _case(connection, asking, told.work_item_id)
         files = files_of(connection, case, asking.who.organisation)
         microns = {slide.name: slide.mpp[0] for slide in _brief(connection, case.id).slides if slide.mpp}
     found = _viewings(request).slides.slides(_bucket(asking), files)
@@ -95,7 +97,7 @@ def open_slide(request: Request, ticket: str, number: int, body: Before) -> Open
     if not _goes_on(request, asking, told.work_item_id, number, body.before):
         with asking.transaction() as connection:
             asking.audit(connection, "images.see", case.id, note=f"slide {number}")
-    text, ends_at = _signed(request, asking, told.work_item_id, number)
+    text, ends_at = _signed(request, asking, item.id, number, _goes_on_until(request, item, told))
     opened = _viewings(request).slides.of(_viewings(request).grants.read(text))
     chosen = found[number - 1]
     images = tuple(
@@ -192,13 +194,13 @@ def _require_staff(connection: Connection, asking: Caller) -> None:
         raise UnknownToken("the account has no token in force")
 
 
-def _case(connection: Connection, asking: Caller, work_item_id: UUID) -> Case:
-    """The work item's case, if the asker may see its images."""
+def _case(connection: Connection, asking: Caller, work_item_id: UUID) -> tuple[WorkItem, Case]:
+    """The work item and its case, if the asker may see its images by this very work item."""
     item = readings.get(connection, work_item_id)
     case = asking.case(connection, item.case_id, "images.see")
-    if not readings.is_given(connection, case.id):
+    if item.state == "CANCELED":
         raise UnknownWorkItem(f"no work item {work_item_id}")
-    return case
+    return item, case
 
 
 def _bucket(asking: Caller) -> str:
@@ -232,10 +234,20 @@ def _grant(asking: Caller, work_item_id: UUID, slide: int, ends: int) -> Grant:
     )
 
 
-def _signed(request: Request, asking: Caller, work_item_id: UUID, slide: int) -> tuple[str, datetime]:
-    grants = _viewings(request).grants
-    ends = grants.until(LIFETIME.total_seconds())
-    return grants.sign(_grant(asking, work_item_id, slide, ends)), datetime.fromtimestamp(ends, UTC)
+def _signed(
+    request: Request, asking: Caller, work_item_id: UUID, slide: int, ends: int
+) -> tuple[str, datetime]:
+    grant = _grant(asking, work_item_id, slide, ends)
+    return _viewings(request).grants.sign(grant), datetime.fromtimestamp(ends, UTC)
+
+
+def _until(request: Request) -> int:
+    return _viewings(request).grants.until(LIFETIME.total_seconds())
+
+
+def _goes_on_until(request: Request, item: WorkItem, ticket: Grant) -> int:
+    """When the next grant ends: with its ticket, unless the work item is open and the viewing goes on."""
+    return _until(request) if item.state in OPEN else ticket.ends
 
 
 _VIEWING, _TILES, _IIIF = "/api/viewings/{ticket}", "/tiles/{grant}/{image}", "/iiif/{grant}/{image}"

@@ -6,14 +6,11 @@ answer browsers of this origin (CORS): PUT allowed, ETag exposed; without the ET
 
 from __future__ import annotations
 
-import json
-from html import escape
-from importlib import resources
-from typing import Literal
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
 
+from gateway.page import Language, filled, read
 from gateway.refusals import Refusal
 from gateway.routes import Route
 from gateway.upload_words import SPOKEN, WORDS
@@ -27,17 +24,9 @@ _CSP = (
 )
 
 
-def page(request: Request, lang: Literal["en", "zh"] = "zh") -> Response:
+def page(request: Request, lang: Language = "zh") -> Response:
     """The upload page, in English or Chinese."""
-    words = WORDS[lang]
-    filled = {name: escape(text) for name, text in words.items()}
-    filled |= {
-        "lang": {"en": "en", "zh": "zh-CN"}[lang],
-        "other": "en" if lang == "zh" else "zh",
-        "other_sex": filled["other"],
-        "words": escape(json.dumps({name: words[name] for name in SPOKEN}, ensure_ascii=False)),
-    }
-    markup = _read("upload.html").format_map(filled)
+    markup = filled("upload.html", WORDS[lang], SPOKEN, lang, other_sex=WORDS[lang]["other"])
     settings = request.app.state.parts.s3.settings
     store = urlsplit(settings.public_url or settings.url)
     policy = _CSP.format(store=f"{store.scheme}://{store.netloc}")
@@ -49,11 +38,7 @@ def part(name: str) -> Response:
     if name not in FILES:
         raise Refusal(404, "not-found", "There is no such address here.", "See /docs for what there is.")
     headers = {"Content-Security-Policy": "default-src 'none'"} if name == "hash.js" else {}
-    return Response(_read(name), media_type=FILES[name], headers=headers)
-
-
-def _read(name: str) -> str:
-    return (resources.files("gateway.pages") / name).read_text(encoding="utf-8")
+    return Response(read(name), media_type=FILES[name], headers=headers)
 
 
 ROUTES = (

@@ -176,7 +176,7 @@ def counted(connection: Connection, studies: Sequence[str]) -> list[Row]:
 def _condition(key: Key, value: str, *, fuzzy: bool) -> tuple[str, list[Any]]:
     if key.kind == "name" and fuzzy:
         return _by_words(key.column.replace("_name", "_words"), value)
-    return _HOW[key.kind](key.column, value)
+    return HOW[key.kind](key.column, value)
 
 
 def _by_uid(column: str, value: str) -> tuple[str, list[Any]]:
@@ -246,7 +246,7 @@ def _between(column: str, first: str, last: str) -> tuple[str, list[Any]]:
     return "(" + " AND ".join(condition for condition, _ in ends) + ")", [value for _, value in ends]
 
 
-_HOW: dict[str, Callable[[str, str], tuple[str, list[Any]]]] = {
+HOW: dict[str, Callable[[str, str], tuple[str, list[Any]]]] = {
     "uid": _by_uid,
     "text": _by_text,
     "name": _by_name,

@@ -36,6 +36,7 @@ _AWAY_CODES = {
     "OperationAborted",
     "XMinioServerNotInitialized",
 }
+_OTHER_CODES = {"PreconditionFailed", "InvalidRange"}
 _ABSENT_CODES = {"NoSuchKey", "NoSuchBucket", "NoSuchUpload"}
 
 
@@ -52,7 +53,7 @@ class Refused(TeledxError):
 
 
 class Conflict(TeledxError):
-    """The key holds other bytes already; objects are never overwritten."""
+    """The key holds other bytes: objects are never overwritten, and a range of what was known may not be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +111,7 @@ def _translated(what: str) -> Iterator[None]:
             raise Transient(f"the store is away ({what}: {error.code})") from None
         if error.code in _ABSENT_CODES or (error.response and error.response.status == 404):
             raise Absent(what) from None
-        if error.code == "PreconditionFailed" or (error.response and error.response.status == 412):
+        if error.code in _OTHER_CODES or (error.response and error.response.status in (412, 416)):
             raise Conflict(what) from None
         raise Refused(f"the store refused ({what}: {error.code})") from None
     except (urllib3.exceptions.HTTPError, InvalidResponseError, ServerError, OSError) as error:

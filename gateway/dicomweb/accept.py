@@ -19,6 +19,7 @@ RELATED = "multipart/related"
 _WORD = r"[^\s,;=\"]+"
 # Possessive, so that no text takes longer than its length; empty elements count for nothing (RFC 9110 5.6.1).
 _PART = re.compile(rf'[\s,]*+({_WORD})\s*+(?:=\s*+("(?:[^"\\]|\\.)*"|{_WORD})\s*+)?([;,]|$)')
+_QUALITY = re.compile(r"0?\.\d{1,6}|0\.?|1(?:\.0*)?")
 _LONGEST = 4000
 
 
@@ -64,20 +65,33 @@ class _Range:
             return False
         return self.syntax in ("*", form.syntax) if self.syntax else not form.named
 
+    def way(self, usual: bool | None) -> bool:
+        """Whether as `multipart/related`; who accepts anything leaves that to what is usual."""
+        return bool(usual) if self.related is None else self.related
+
+    @property
+    def narrowness(self) -> tuple[int, int, bool]:
+        """How precisely it names a form: its media type, then its transfer syntax, then whether as parts."""
+        wild = self.media_type.count("*")
+        return -wild, 0 if not self.syntax else 1 if self.syntax == "*" else 2, self.related is not None
+
 
 def choose(request: Request, forms: Sequence[Form], *, related: bool | None) -> Chosen:
     """The form that suits best: of the highest quality, then of the first range, then the first form.
 
-    `related`: how what can be given both ways is given to who accepts anything; None: never as `multipart/related`.
-    Raises `Refusal` (400 for an Accept that cannot be read, 406).
+    The narrowest range that takes a form says its quality. `related`: how what can be given both ways is given to who
+    accepts anything; None: never as `multipart/related`. Raises `Refusal` (400 for an Accept that cannot be read, 406).
     """
-    ranges = sorted(_ranges(_asked(request)), key=lambda r: -r.quality)
-    for asked in (r for r in ranges if r.quality > 0):
-        if asked.related and related is None:
-            continue
-        for form in forms:
-            if asked.takes(form):
-                return Chosen(form=form, related=bool(related if asked.related is None else asked.related))
+    ranges = _ranges(_asked(request))
+    ways = (False,) if related is None else (True, False)
+    suitable: list[tuple[float, int, int, Chosen]] = []
+    for chosen in (Chosen(form=form, related=way) for form in forms for way in ways):
+        taking = [r for r in ranges if r.takes(chosen.form) and r.way(related) == chosen.related]
+        says = max(taking, key=lambda r: r.narrowness, default=None)
+        if says is not None and says.quality > 0:
+            suitable.append((-says.quality, ranges.index(says), len(suitable), chosen))
+    if suitable:
+        return min(suitable)[-1]
     raise Refusal(
         406,
         "not-acceptable",
@@ -118,10 +132,9 @@ def _unreadable() -> Refusal:
 def _range(parts: Sequence[tuple[str, str]]) -> _Range:
     media_type = parts[0][0].lower()
     given = {name.lower(): value for name, value in parts[1:]}
-    try:
-        quality = float(given.get("q", "1"))
-    except ValueError:
-        raise Refusal(400, "unreadable", "A quality is no number.", "See RFC 9110 12.4.2.") from None
+    if not _QUALITY.fullmatch(given.get("q", "1")):
+        raise Refusal(400, "unreadable", "A quality is a number from 0 to 1.", "See RFC 9110 12.4.2.")
+    quality = float(given.get("q", "1"))
     syntax = given.get("transfer-syntax", "")
     if media_type == RELATED:
         inner = given.get("type", "*/*").lower()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.dicomweb import rendered, retrieve, search
+from gateway.dicomweb import rendered, retrieve, search, subscribers, workitems
 from gateway.dicomweb.found import ROOT
+from gateway.dicomweb.subscribers import CHANNEL
 from gateway.routes import Route
 
 _STUDIES = f"{ROOT}/studies"
@@ -36,7 +37,28 @@ _ROWS = (
     (f"{_INSTANCE}/thumbnail", rendered.instance_thumbnail, "images.see", _PICTURE),
     (f"{_INSTANCE}/frames/{{numbers}}/thumbnail", rendered.frame_thumbnail, "images.see", _PICTURE),
 )
-ROUTES = tuple(
-    Route("GET", address, deed, action=action, tag="DICOMweb", media_type=gives)
-    for address, deed, action, gives in _ROWS
+_WORKITEMS = f"{ROOT}/workitems"
+_WORKITEM = f"{_WORKITEMS}/{{workitem}}"
+_SUBSCRIBER = f"{_WORKITEM}/subscribers/{{aetitle}}"
+# method | address | deed | action | status | what it gives
+_UPS = (
+    ("GET", _WORKITEMS, workitems.search, "worklist.see", 200, _JSON),
+    ("GET", _WORKITEM, workitems.show, "case.see-brief", 200, _JSON),
+    ("POST", _WORKITEM, workitems.update, "work-item.claim", 200, ""),
+    ("PUT", f"{_WORKITEM}/state", workitems.change_state, "work-item.claim", 200, ""),
+    ("POST", f"{_WORKITEM}/cancelrequest", workitems.request_cancel, "work-item.decline", 202, ""),
+    ("POST", _SUBSCRIBER, subscribers.subscribe, "worklist.see", 201, ""),
+    ("DELETE", _SUBSCRIBER, subscribers.unsubscribe, "worklist.see", 200, ""),
+    ("POST", f"{_SUBSCRIBER}/suspend", subscribers.suspend, "worklist.see", 200, ""),
+    ("GET", CHANNEL, subscribers.not_upgraded, "worklist.see", 200, ""),
+)
+ROUTES = (
+    *(
+        Route("GET", at, deed, action=action, tag="DICOMweb", media_type=gives)
+        for at, deed, action, gives in _ROWS
+    ),
+    *(
+        Route(method, at, deed, action=action, tag="UPS-RS", media_type=gives, status=status)
+        for method, at, deed, action, status, gives in _UPS
+    ),
 )

@@ -11,21 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cases.errors import TeledxError
+from cases.errors import Quarantine
 from cases.indexed import PixelPlaces
 from gateway.dicomweb.forms import DEFLATED
+from gateway.refusals import Refusal
 from imaging.dicom.header import read_transfer_syntax
 from imaging.dicom.json_model import swapped
 from imaging.dicom.stream import Forward, Inflating
 from storage.dicom_instances import Instance
-from storage.s3 import MIB, S3
+from storage.s3 import MIB, S3, Conflict
 
 _ITEM = struct.Struct("<HHL")
 _ITEM_TAG = (0xFFFE, 0xE000)
-
-
-class Differs(TeledxError):
-    """The object is not the one that was indexed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,28 +33,30 @@ class Objects:
     bucket: str
 
     def whole(self, instance: Instance) -> Iterator[bytes]:
-        return self.s3.stream(self.bucket, instance.key)
+        return _as_indexed(self.s3.stream(self.bucket, instance.key))
 
     def range(self, instance: Instance, offset: int, length: int, swap: int = 0) -> Iterator[bytes]:
         """`length` bytes at `offset` of the data set's encoding as indexed, in little-endian words."""
         pieces = self._range(instance, offset, length)
-        return _turned(pieces, swap) if swap else pieces
+        return _as_indexed(_turned(pieces, swap) if swap else pieces)
 
     def frame(
         self, instance: Instance, pixels: PixelPlaces, number: int, span: tuple[int, int] | None
     ) -> Iterator[bytes]:
         """Frame `number` (from 0); `span` says where its fragments are if it is encapsulated."""
         if span is not None:
-            return _unwrapped(self._range(instance, *span))
+            return _as_indexed(_unwrapped(self._range(instance, *span)))
         first, bits = divmod(number * pixels.bits, 8)
         length = (bits + pixels.bits + 7) // 8
         if pixels.bits % 8:
-            return _shifted(self._range(instance, pixels.value + first, length), bits, pixels.bits)
+            return _as_indexed(
+                _shifted(self._range(instance, pixels.value + first, length), bits, pixels.bits)
+            )
         return self.range(instance, pixels.value + first, length, pixels.swap)
 
     def begin(self, instance: Instance, pixels: PixelPlaces) -> bytes:
         """All that stands before the pixel data; of a deflated one the data set alone."""
-        return b"".join(self._range(instance, 0, pixels.header))
+        return b"".join(_as_indexed(self._range(instance, 0, pixels.header)))
 
     def _range(self, instance: Instance, offset: int, length: int) -> Iterator[bytes]:
         if instance.transfer_syntax != DEFLATED:
@@ -69,6 +68,16 @@ class Objects:
         unfolded = Forward(Inflating(window.rest(), raw))
         unfolded.skip(offset)
         yield from _pieces(unfolded, length)
+
+
+def _as_indexed(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes. Raises `Refusal` (409) where the object proves not to be the one that was indexed."""
+    try:
+        yield from pieces
+    except (Quarantine, Conflict):
+        raise Refusal(
+            409, "file-differs", "The stored object is not the one that was sent.", "Tell the region at once."
+        ) from None
 
 
 class _Read:
@@ -94,7 +103,7 @@ def _unwrapped(chunks: Iterable[bytes]) -> Iterator[bytes]:
     while window.peek(1):
         *tag, length = _ITEM.unpack(window.take(_ITEM.size))
         if tuple(tag) != _ITEM_TAG:
-            raise Differs("no fragment where one was indexed")
+            raise Quarantine("file-damaged", "no fragment where one was indexed")
         yield from _pieces(window, length)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from fastapi import Request, Response
 
@@ -13,6 +14,7 @@ from gateway.dicomweb import found
 from gateway.dicomweb.accept import Form, choose
 from gateway.dicomweb.forms import DEFLATED, EXPLICIT
 from gateway.dicomweb.retrieve import chosen_frames, frame_bytes
+from gateway.parts import Parts
 from gateway.refusals import Refusal
 from gateway.signin import Caller
 from gateway.signin import Signed as SignedIn
@@ -87,6 +89,28 @@ def _picture(
     assert of.pixels is not None, "frames were chosen"
     if "7FE00010" not in (of.bulk or {}) or of.pixels.header > _BEGIN_MOST:
         raise Refusal(406, "not-acceptable", "No picture can be made of this.", "Retrieve the instance.")
+    with _turn(asking.parts):
+        picture = _drawn(asking, of, number, look)
+    return Response(picture, media_type=look.media_type)
+
+
+@contextmanager
+def _turn(parts: Parts) -> Iterator[None]:
+    """So many pictures at once: what each is drawn from is in memory until a child takes it. Raises `Refusal` (503)."""
+    if not parts.drawings.acquire(timeout=parts.drawing_patience):
+        raise Refusal(
+            503, "busy", "Too many pictures are asked for at once.", "Try again in a few seconds.",
+            headers={"Retry-After": "5"},
+        )  # fmt: skip
+    try:
+        yield
+    finally:
+        parts.drawings.release()
+
+
+def _drawn(asking: Caller, of: Instance, number: int, look: Look) -> bytes:
+    """The picture. Raises `Refusal` (406) if none can be made."""
+    assert of.pixels is not None, "frames were chosen"
     begin, content = found.objects(asking).begin(of, of.pixels), bytearray()
     if of.transfer_syntax == DEFLATED:
         begin = written_head(of.sop_class, of.sop_uid, EXPLICIT) + begin
@@ -95,12 +119,11 @@ def _picture(
         if len(content) > _FRAME_MOST:
             raise Refusal(406, "not-acceptable", "The frame is too large to be drawn.", "Retrieve the frame.")
     try:
-        picture = asking.parts.child.run_for(_SECONDS, drawn, begin, bytes(content), number, look)
+        return asking.parts.child.run_for(_SECONDS, drawn, begin, bytes(content), number, look)
     except Quarantine:
         raise Refusal(
             406, "not-acceptable", "No picture can be made of this.", "Retrieve the instance."
         ) from None
-    return Response(picture, media_type=look.media_type)
 
 
 def _look(request: Request, media_type: str, viewport: Viewport | None) -> Look:

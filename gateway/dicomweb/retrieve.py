@@ -20,7 +20,7 @@ from storage import dicom_instances
 from storage.dicom_instances import METADATA_AT_ONCE, Instance
 
 JSON = (Form(media_type="application/dicom+json"), Form(media_type="application/json"))
-_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+_RANGE = re.compile(r"(?i:bytes)=([0-9]{0,18})-([0-9]{0,18})")
 _PIXELS = re.compile(r"7FE000(08|09|10)")
 # How a path stands in what is stored of the metadata, and how many frames one request may name.
 _BULK = b'"BulkDataURI":"'
@@ -149,7 +149,7 @@ def _value(
             form=chosen.form, location=str(request.url), content=objects.range(of, offset, length, swap)
         )
         return related([part], chosen.form.media_type)
-    asked = request.headers.get("range", "")
+    asked = _asked_range(request)
     if not asked or swap or of.transfer_syntax == DEFLATED:
         content = objects.range(of, offset, length, swap)
         ranges = "none" if swap or of.transfer_syntax == DEFLATED else "bytes"
@@ -160,15 +160,28 @@ def _value(
     return single(content, chosen.form, status=206, **told)
 
 
+def _asked_range(request: Request) -> str:
+    """The Range in bytes. One in other units is as none, and so is one with a condition, since nothing here has a
+    validator by which it could hold (RFC 9110 14.2, 13.1.5)."""
+    asked = request.headers.get("range", "").strip()
+    return asked if asked[:6].lower() == "bytes=" and "if-range" not in request.headers else ""
+
+
 def _part_of(asked: str, length: int) -> tuple[int, int]:
     """The first and last byte of a Range (RFC 9110 14.1.2) of one part. Raises `Refusal`."""
-    match = _RANGE.fullmatch(asked.strip())
+    match = _RANGE.fullmatch(asked)
     if match and (match[1] or match[2]):
         first = int(match[1]) if match[1] else max(length - int(match[2]), 0)
         last = min(int(match[2]), length - 1) if match[1] and match[2] else length - 1
         if first <= last:
             return first, last
-    raise Refusal(416, "no-such-range", f"There are {length} bytes.", "Ask for one range within them.")
+    raise Refusal(
+        416,
+        "no-such-range",
+        f"There are {length} bytes.",
+        "Ask for one range within them.",
+        headers={"Content-Range": f"bytes */{length}"},
+    )
 
 
 def _instances(request: Request, asking: Caller, instances: Sequence[Instance]) -> Response:
@@ -207,13 +220,14 @@ def _told(request: Request, asking: Caller, instances: Sequence[Instance]) -> It
         with asking.transaction() as connection:
             rows = list(dicom_instances.metadata(connection, instances[at : at + METADATA_AT_ONCE]))
         for instance, folded in rows:
-            yield opening + unfolded(request, instance, folded)
+            yield opening + whole_addresses(found.address_of(request, instance), folded)
             opening = b","
     yield b"]"
 
 
-def unfolded(request: Request, instance: Instance, folded: bytes) -> bytes:
-    """An instance's metadata with whole addresses in place of paths. Within a JSON string a quote is escaped, so
-    that what is replaced is never a part of a value."""
-    at = f"{found.address_of(request, instance)}/bulkdata/"
-    return zlib.decompress(folded).replace(_BULK, _BULK + at.encode("ascii"))
+def whole_addresses(instance: str, folded: bytes) -> bytes:
+    """Metadata with whole addresses below that of the instance in place of paths, in items of sequences too.
+
+    Within a JSON string a quote is escaped, so that what is replaced is never a part of a value.
+    """
+    return zlib.decompress(folded).replace(_BULK, f'"BulkDataURI":"{instance}/bulkdata/'.encode("ascii"))

@@ -7,7 +7,6 @@ date in a Warning (docs/decisions/0030).
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from pydicom.datadict import tag_for_keyword
 
 from gateway.dicomweb import found
 from gateway.dicomweb.accept import choose
-from gateway.dicomweb.retrieve import JSON
+from gateway.dicomweb.retrieve import JSON, whole_addresses
 from gateway.refusals import Refusal
 from gateway.signin import Signed as SignedIn
 from storage import dicom_search
@@ -119,7 +118,7 @@ def _told(request: Request, asked: _Asked, row: Row, counts: Sequence[Row]) -> d
         attributes = {tag: {"vr": vr} for tag, vr in _REQUIRED[upper].items()} | row[upper]
         answer |= {tag: told for tag, told in attributes.items() if whole or asked.includes(tag)}
     if "metadata" in row:
-        everything = json.loads(zlib.decompress(row["metadata"]))
+        everything = json.loads(whole_addresses(found.address(request, *uids), row["metadata"]))
         answer |= {tag: told for tag, told in everything.items() if asked.includes(tag) and tag not in answer}
     answer |= {tag: _value("UI", uid) for tag, uid in zip(_UIDS, uids, strict=False)}
     answer |= {"00080056": _value("CS", "ONLINE"), "00081190": _value("UR", found.address(request, *uids))}

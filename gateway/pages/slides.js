@@ -86,7 +86,8 @@ async function begin() {
   list();
   if (!slides.length) return say(WORDS.none);
   const wanted = fieldInLink();
-  for (const number of wanted.numbers.length ? wanted.numbers : [slides[0].number]) await open(number, wanted.field);
+  const numbers = wanted.numbers.length ? wanted.numbers : [slides[0].number];
+  await Promise.all(numbers.map((number) => inTurn(`first ${number}`, () => open(number, wanted.field))));
 }
 
 async function renewAll() {
@@ -147,15 +148,30 @@ function shut(pane) {
   lay();
 }
 
-async function only(number) {
-  panes.filter((p) => p.slide.number !== number).forEach(shut);
-  await open(number);
+/* One after the other, since opening waits for the gateway; the second of two quick clicks on one slide is none. */
+let deeds = Promise.resolve();
+let asked = "";
+function inTurn(name, deed) {
+  if (name === asked) return deeds;
+  asked = name;
+  const mine = deeds.then(deed).catch(explain).finally(() => { if (deeds === mine) asked = ""; });
+  deeds = mine;
+  return mine;
 }
 
-async function toggle(number) {
-  const shown = panes.find((p) => p.slide.number === number);
-  if (!shown) return open(number, active && active.ready ? active.field : undefined);
-  if (panes.length > 1) shut(shown);
+function only(number) {
+  return inTurn(`only ${number}`, () => {
+    panes.filter((p) => p.slide.number !== number).forEach(shut);
+    return open(number);
+  });
+}
+
+function toggle(number) {
+  return inTurn(`toggle ${number}`, () => {
+    const shown = panes.find((p) => p.slide.number === number);
+    if (!shown) return open(number, active && active.ready ? active.field : undefined);
+    if (panes.length > 1) shut(shown);
+  });
 }
 
 function lay() {
@@ -224,9 +240,14 @@ function remember() {
   }, 250);
 }
 
+/* A page that did not come by https has no clipboard, and a browser may refuse it. */
 async function copyLink() {
-  await navigator.clipboard.writeText(location.href);
-  say(WORDS.copied);
+  try {
+    await navigator.clipboard.writeText(location.href);
+    say(WORDS.copied);
+  } catch {
+    say(`${WORDS.copy_this} ${location.href}`);
+  }
 }
 
 /* ------------------------------------------------------------------ what goes wrong */

@@ -8,7 +8,9 @@ import pytest
 from pydicom import dcmread
 
 from cases.access import ACTIONS, offered
+from cases.ups import uid_of
 from gateway.app import DOORS
+from gateway.dicomweb import subscribers
 from gateway.signin import ROLES_OF_SIDE
 from storage import dicom_index
 from tests.gateway.conftest import PEOPLE, WEBHOOK_TOKEN
@@ -28,7 +30,7 @@ OPEN = {
 }
 
 # What both sides read, a partner its own rows alone.
-SHARED = ("cases", "work_item", "report", "report_version", "partner_object", "milestone")
+SHARED = ("cases", "work_item", "ups_subscription", "report", "report_version", "partner_object", "milestone")
 
 # Bodies with which a request gets beyond its form; what then comes is 404 for an unknown thing.
 BODIES: dict[str, dict[str, object]] = {
@@ -180,12 +182,14 @@ def test_drops_of_another_clinic_are_unknown(region, at_region):
 def test_a_partner_gets_404_for_another_partners_work_at_every_door(region, at_partner, s3):
     ct = dcmread(sample("CT_small.dcm"))
     report = signed(region, at_partner_with(region, s3, [sample("CT_small.dcm")], partner="yinzhou2"))
+    assert report.work_item_id is not None
     names: dict[str, object] = {"work_item_id": report.work_item_id, "report_id": report.id, "number": 1}
     names |= {"study": ct.StudyInstanceUID, "series": ct.SeriesInstanceUID, "instance": ct.SOPInstanceUID}
-    names |= {"numbers": 1, "path": "7FE00010"}
+    names |= {"numbers": 1, "path": "7FE00010", "workitem": uid_of(report.work_item_id), "aetitle": "VIEWER"}
     wang = at_partner("wang")
     searches = {route for route in DOORS["partner"] if route.action == "images.search"}
     doors = [route for route in DOORS["partner"] if "{" in route.path and route.action]
+    doors = [route for route in doors if route.path != subscribers.CHANNEL]  # names nothing of anybody's
     answers = {}
     for route in doors:
         path = route.path.format(**names)

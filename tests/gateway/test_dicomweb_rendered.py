@@ -1,13 +1,17 @@
 """Rendered frames and thumbnails: the pixels that pydicom decodes, in the window, size and form that is asked for."""
 
 import io
+from threading import BoundedSemaphore
 
+import httpx
 import numpy as np
 import pydicom
 import pytest
 from PIL import Image
 from pydicom.pixels import pixel_array
 
+from gateway.app import create
+from tests.gateway.conftest import parts_of, serving
 from tests.gateway.instances import address, at_partner_with, sample
 
 PNG = {"Accept": "image/png"}
@@ -90,6 +94,8 @@ def test_jpeg_is_given_unless_png_is_preferred(region, s3, lin):
     assert (
         lin.get(at, headers={"Accept": "image/jpeg;q=0.5, image/png"}).headers["content-type"] == "image/png"
     )
+    fallen = lin.get(at, headers={"Accept": "image/jpeg;q=0.1, image/*"})
+    assert fallen.headers["content-type"] == "image/png"
     assert lin.get(at, headers={"Accept": "image/gif"}).status_code == 406
     coarse, fine = (lin.get(at, params={"quality": q}).content for q in (5, 100))
     assert len(coarse) < len(fine)
@@ -121,3 +127,19 @@ def test_several_frames_a_frame_that_is_not_there_and_what_has_no_pixels_have_no
     assert lin.get(f"{at}/frames/1,1/rendered").status_code == 400
     assert lin.get(f"{at}/frames/2/rendered").status_code == 404
     assert lin.get(f"{address(pydicom.dcmread(sample('rtplan.dcm')))}/rendered").status_code == 404
+
+
+def test_pictures_beyond_those_that_may_wait_in_memory_are_put_off(region, partner, s3, token):
+    at_partner_with(region, s3, [sample(CT)])
+    parts = parts_of(partner, s3, drawings=BoundedSemaphore(1), drawing_patience=0.01)
+    at = f"{address(pydicom.dcmread(sample(CT)))}/thumbnail"
+    with (
+        serving(create("partner", parts)) as url,
+        httpx.Client(headers={"Authorization": f"Bearer {token('lin')}"}) as lin,
+    ):
+        with parts.drawings:
+            answer = lin.get(f"{url}{at}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "busy")
+        assert answer.headers["retry-after"] == "5"
+        assert lin.get(f"{url}{at}", timeout=60).status_code == 200
+    parts.child.close()

@@ -145,3 +145,13 @@ def test_a_picture_that_differs_from_what_was_sent_is_not_shown(region, at_partn
         rows = connection.execute("SELECT key FROM partner_object WHERE role = 'preview'").fetchall()
     s3.put_new("partner-yinzhou2", rows[0]["key"], b"swapped", "image/jpeg", "0")
     assert lin.get(the_item(lin)["previews"][0]["url"]).json()["error"]["code"] == "file-differs"
+
+
+def test_a_declined_cases_files_and_previews_are_closed_at_once(region, at_partner, s3):
+    delivered(region)
+    lin = at_partner("lin")
+    item = the_item(lin)
+    assert lin.get(url(item, "/files")).status_code == 200
+    lin.post(url(item, "/decline"), json={"why": "no capacity"}).raise_for_status()
+    for path in ("/files", "/previews/1"):
+        assert lin.get(url(item, path)).status_code == 404

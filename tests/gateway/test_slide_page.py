@@ -151,6 +151,39 @@ def test_the_browser_shows_the_slides_own_colours_at_the_place_that_the_link_nam
     assert np.abs(apart).mean() < 6
 
 
+@pytest.mark.browser
+def test_two_quick_clicks_show_one_slide_the_last_that_was_asked_for(
+    case, partner_url, at_partner, browser_page, asked
+):
+    page = browser_page
+    arrive(page, partner_url, at_partner("lin"))
+    first, second = (page.locator("#list .name").nth(at) for at in range(2))
+    for clicked in (second, second, first, second):
+        clicked.click(no_wait_after=True)
+    page.wait_for_url(re.compile("slides=2&"), timeout=PATIENCE)
+    assert page.locator(".pane").count() == 1
+    assert "S-2-A1-HE" in page.text_content(".pane .label")
+    beside = page.locator("#list button:not(.name)").first
+    beside.dblclick()
+    page.locator(".pane").nth(1).wait_for(timeout=PATIENCE)
+    page.locator("#said", has_text=re.compile("^$")).wait_for(state="attached", timeout=PATIENCE)
+    assert page.locator(".pane").count() == 2
+
+
+@pytest.mark.browser
+def test_where_there_is_no_clipboard_the_link_is_said_in_words(
+    case, partner_url, at_partner, browser_page, asked
+):
+    page = browser_page
+    page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    arrive(page, partner_url, at_partner("lin"))
+    page.wait_for_url(re.compile("slides=1"), timeout=PATIENCE)
+    page.click("#link")
+    said = page.locator("#said", has_text="Copy this link: http://127.0.0.1")
+    said.wait_for(timeout=PATIENCE)
+    assert said.text_content().removeprefix("Copy this link: ") == page.url
+
+
 def test_every_word_of_the_page_is_in_the_table():
     markup = (PAGES / "slides.html").read_text("utf-8")
     named = set(re.findall(r"{(\w+)}", markup)) - {"lang", "other", "work_item", "words"}

@@ -25,7 +25,7 @@ from teledx.settings import Settings
 from tests.gateway.conftest import parts_of, serving
 from tests.gateway.slides import MICRONS, slide_case
 from tests.imaging.slides import dicom_slide, vendors
-from tests.storage.filled import delivered
+from tests.storage.filled import BODY, delivered
 
 KEY = b"the key of these tests"
 
@@ -136,6 +136,33 @@ def test_slides_of_a_declined_case_are_neither_listed_nor_opened(ticket, at_part
     assert anybody.get(f"/api/viewings/{ticket}/slides").status_code == 404
     assert anybody.post(f"/api/viewings/{ticket}/slides/1", json={}).status_code == 404
     assert lin.post(f"{declined}/viewing").status_code == 404
+
+
+def test_a_viewing_ends_with_its_own_work_item_though_another_of_the_case_is_open(ticket, at_partner):
+    lin, anybody = at_partner("lin"), at_partner("")
+    (item,) = lin.get("/api/worklist").json()["work_items"]
+    released = f"/api/work-items/{item['work_item_id']}"
+    lin.post(f"{released}/claim").raise_for_status()
+    successor = lin.post(f"{released}/release", json={"why": "called away"}).json()["successor"]
+    assert anybody.get(f"/api/viewings/{ticket}/slides").status_code == 404
+    assert anybody.post(f"/api/viewings/{ticket}/slides/1", json={}).status_code == 404
+    assert lin.post(f"{released}/viewing").status_code == 404
+    assert lin.post(f"/api/work-items/{successor}/viewing").status_code == 200
+
+
+def test_a_viewing_is_renewed_while_its_work_item_is_open_and_not_after(ticket, partner_app, at_partner):
+    lin, anybody = at_partner("lin"), at_partner("")
+    (item,) = lin.get("/api/worklist").json()["work_items"]
+    start = f"/api/work-items/{item['work_item_id']}"
+    grants = partner_app.state.viewings.grants
+    ends, clock = grants.read(ticket).ends, grants._clock
+    grants._clock = lambda: clock() + 300
+    assert grants.read(anybody.get(f"/api/viewings/{ticket}/slides").json()["ticket"]).ends > ends
+    lin.post(f"{start}/claim").raise_for_status()
+    lin.post(f"{start}/sign", json={"body": BODY.model_dump(mode="json")}).raise_for_status()
+    assert grants.read(anybody.get(f"/api/viewings/{ticket}/slides").json()["ticket"]).ends == ends
+    assert grants.read(opened(anybody, ticket)["grant"]).ends == ends
+    assert lin.post(f"{start}/viewing").status_code == 200
 
 
 def test_a_viewing_key_that_could_be_guessed_is_refused():

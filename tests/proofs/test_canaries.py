@@ -12,6 +12,7 @@ import subprocess
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from uuid import UUID
 
 import httpx
 import pika
@@ -21,6 +22,7 @@ import pytest
 from pydicom.dataset import Dataset
 
 from cases.order import Order
+from cases.ups import uid_of
 from gateway.app import DOORS
 from storage import accounts
 from teledx.samples import orders, studies
@@ -244,6 +246,7 @@ def read_everything(reader, seen):
 
 def crawl(reader, item, seen):
     ids = {"work_item_id": item["work_item_id"], "case_id": item["case_id"], "number": "1", "name": "x"}
+    ids |= {"workitem": uid_of(UUID(item["work_item_id"]))}
     for route in DOORS["partner"]:
         if route.method == "GET":
             reader.get(re.sub(r"{(\w+)}", lambda found: ids.get(found[1], "1"), route.path))
