@@ -27,7 +27,7 @@ from storage.s3 import S3, S3Settings
 from storage.vault import Keyring, PatientVault
 from teledx.settings import Settings
 from teledx.workdays import is_chinese_workday
-from workers import intake, reaper, rescue, withdrawal
+from workers import arrivals, intake, reaper, rescue, withdrawal
 from workers.child import Child
 from workers.parts import Limits, Parts
 
@@ -112,6 +112,7 @@ def worker_parts(settings: Settings) -> Parts:
             lease=settings.lease_seconds,
             heartbeat=settings.heartbeat_seconds,
             arrival_patience=settings.arrival_minutes * 60,
+            study_quiet=settings.study_quiet_seconds,
         ),
         conversion=conversion(settings),
     )
@@ -177,6 +178,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
 
     return (
         Duty("clear inbox", 2.0, clear),
+        Duty("arrived studies", 2.0, lambda _: arrivals.assemble(parts)),
         # after an outage of the database every lease looks lapsed until the workers have beaten once
         Duty(
             "reclaim",
@@ -187,6 +189,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         Duty("reading leases", 15.0, expire),
         Duty("withdrawal", 60.0, lambda _: withdrawal.withdraw(parts)),
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
+        Duty("reaper of arrivals", 600.0, lambda _: arrivals.reap(parts)),
         Duty("stale uploads", 3600.0, abort_stale),
         Duty("broken-off drops", 600.0, give_up),
     )
@@ -215,6 +218,7 @@ def gateway_app(settings: Settings, side: Side) -> FastAPI:
         reading_lease=timedelta(minutes=settings.reading_lease_minutes),
         viewing_key=settings.viewing_key.get_secret_value().encode() or secrets.token_bytes(32),
         slide_memory=settings.slide_memory_mb << 20,
+        scratch=settings.scratch,
     )
     return app.create(side, made)
 

@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr = Field(
         SecretStr(""), description="bearer token that /metrics asks for; empty: it is open"
     )
-    scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
+    scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for files in flight")  # noqa: S108
     worker_threads: int = Field(
         2, ge=1, le=64, description="stages of one lane that a worker process runs at once"
     )
@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(60, gt=0, description="how long a silent worker keeps a run")
     arrival_minutes: float = Field(
         30, gt=0, description="how long a drop may wait for files that its order names"
+    )
+    study_quiet_seconds: float = Field(
+        30, gt=0, description="how long nothing new of an ordered study must come before it is a drop"
     )
     reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
     viewing_key: SecretStr = Field(

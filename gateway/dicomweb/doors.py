@@ -1,8 +1,8 @@
-"""The doors of DICOMweb, in the order of PS3.18's tables of resources."""
+"""The doors of DICOMweb, in the order of PS3.18's tables of resources: partners retrieve, clinics store."""
 
 from __future__ import annotations
 
-from gateway.dicomweb import rendered, retrieve, search
+from gateway.dicomweb import rendered, retrieve, search, store
 from gateway.dicomweb.found import ROOT
 from gateway.routes import Route
 
@@ -39,4 +39,8 @@ _ROWS = (
 ROUTES = tuple(
     Route("GET", address, deed, action=action, tag="DICOMweb", media_type=gives)
     for address, deed, action, gives in _ROWS
+)
+STORE_ROUTES = tuple(
+    Route("POST", address, deed, action="drop.create", tag="DICOMweb", media_type=_JSON, streams=True)
+    for address, deed in ((_STUDIES, store.studies), (_STUDY, store.study))
 )
