@@ -71,14 +71,13 @@ def spooled(parts: Parts) -> Iterator[Spool]:
         raise Transient(f"no room for what arrives ({type(error).__name__})") from None
 
 
-def keep(parts: Parts, clinic: str, spool: Spool, study: str | None = None) -> Inspection:
-    """Store what was spooled in the clinic's inbox; it is durable when this returns.
+def keep(parts: Parts, clinic: str, file: BinaryIO, study: str | None = None) -> Inspection:
+    """Store the instance that the file holds in the clinic's inbox; it is durable when this returns.
 
     :param study: of which it must be, if that was said.
-    :raises NotKept: it cannot be read, is too large, or is of another study.
+    :raises NotKept: it cannot be read, or is of another study.
     :raises Transient: store or database are away; it may be stored nevertheless, and sending it again does no harm.
     """
-    file = spool.whole()
     try:
         found = inspect_stream(file, file="instance")
     except Quarantine as reason:

@@ -34,6 +34,7 @@ from workers.parts import Limits, Parts
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from gateway.parts import Parts as GatewayParts
     from gateway.parts import Side
 
 # The region's own buckets; each partner has one more, which the network file names.
@@ -221,6 +222,20 @@ def gateway_app(settings: Settings, side: Side) -> FastAPI:
         scratch=settings.scratch,
     )
     return app.create(side, made)
+
+
+def dimse_parts(settings: Settings) -> GatewayParts:
+    """What the door for modalities needs of the region's gateway."""
+    from gateway import parts
+
+    rows = database(settings)
+    return parts.Parts(
+        database=rows,
+        s3=s3(settings),
+        network=NetworkRows(rows),
+        is_workday=is_chinese_workday,
+        scratch=settings.scratch,
+    )
 
 
 def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int, bytes]:

@@ -80,6 +80,13 @@ class Settings(BaseSettings):
         description="signs grants to look at slides, one for all of the partners' gateways, of 32 characters or more;"
         " unset: each makes its own",
     )
+    dimse_certificate: Path | None = Field(
+        None, description="certificate with which `teledx dimse` speaks TLS; unset: it speaks none"
+    )
+    dimse_key: Path | None = Field(None, description="its key")
+    dimse_client_ca: Path | None = Field(
+        None, description="authority whose certificate a modality must show; unset: none is asked for"
+    )
     slide_memory_mb: int = Field(
         256, ge=16, description="memory in which a partners' gateway keeps what is looked at of slides"
     )

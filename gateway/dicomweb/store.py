@@ -91,7 +91,7 @@ async def _store(asking: Caller, request: Request, study: str | None = None) -> 
 
 def _keep(asking: Caller, spool: Spool, study: str | None, report: _Report) -> None:
     try:
-        report.keep(keep(asking.parts, asking.who.organisation, spool, study))
+        report.keep(keep(asking.parts, asking.who.organisation, spool.whole(), study))
     except NotKept as why:
         report.refuse(why)
 

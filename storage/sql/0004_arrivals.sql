@@ -1,5 +1,5 @@
--- Studies that come instance by instance through the modality's doors (STOW-RS), until their order makes drops of them.
--- UIDs and accession numbers of a clinic identify, so all of it is in the vault.
+-- Studies that come instance by instance through the modality's doors (STOW-RS, C-STORE), until their order makes drops
+-- of them. UIDs and accession numbers of a clinic identify, so all of it is in the vault.
 
 CREATE TABLE vault.arrival (
     prefix            text PRIMARY KEY,        -- '<clinic>/<random>/' in the inbox: of the drop that it becomes

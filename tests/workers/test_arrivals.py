@@ -44,7 +44,7 @@ def arrive(region, contents, clinic="jiangshan"):
     for content in contents:
         with arriving.spooled(door) as spool:
             spool.write(content)
-            found = arriving.keep(door, clinic, spool)
+            found = arriving.keep(door, clinic, spool.whole())
     return found
 
 
