@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from cases.network import Network
-from cases.order import Order
+from cases.order import StudyOrder
 
 
-def unfit(order: Order, network: Network, clinic: str) -> Iterator[str]:
+def unfit(order: StudyOrder, network: Network, clinic: str) -> Iterator[str]:
     """What the network misses in the order of `clinic`, one sentence for each part; nothing if it fits."""
     if not network.may_request(clinic, order.service):
         offered = ", ".join(network.organisation(clinic).services) or "none"

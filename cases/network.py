@@ -31,6 +31,8 @@ from cases.order import Priority, Purpose
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])$")]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=120)]
 Bucket = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$")]
+# PS3.5 6.2: no backslash, no control; blanks at its ends count for nothing
+AeTitle = Annotated[str, StringConstraints(pattern=r"^([!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?)?$")]
 Within = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{0,3}(m|h|d)$")]
 Language = Literal["en", "zh"]
 Family = Literal["dicom", "slides"]
@@ -109,6 +111,7 @@ class Organisation(_Row):
     laboratory: str | None = Field(
         None, description="scanning organisation of its slides, unless the order names one"
     )
+    ae_title: AeTitle = Field("", description="AE title that its modalities and PACS call to store here")
 
 
 class Service(_Row):

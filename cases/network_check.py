@@ -103,6 +103,7 @@ def _lacks_role(network: Network, loc: Place, organisation: str, wanted: Sequenc
 
 def _organisations(network: Network) -> Iterator[Problem]:
     partners = {p.id for p in network.partners}
+    titles: dict[str, int] = {}
     for i, row in enumerate(network.organisations):
         here, roles = f"organisations[{i}]", repr(list(row.roles))
         if "requesting" in row.roles and not row.services:
@@ -111,6 +112,11 @@ def _organisations(network: Network) -> Iterator[Problem]:
         if "requesting" not in row.roles and row.services:
             remedy = f"add the role or remove {here}.services"
             yield Problem(key=f"{here}.roles", value=roles, wrong="lacks the role requesting", remedy=remedy)
+        if row.ae_title and titles.setdefault(row.ae_title, i) != i:
+            wrong = f"organisations[{titles[row.ae_title]}] is called by it, too"
+            yield Problem(
+                key=f"{here}.ae_title", value=repr(row.ae_title), wrong=wrong, remedy="give each its own"
+            )
         if row.laboratory is not None:
             yield from _lacks_role(network, ("organisations", i, "laboratory"), row.laboratory, ["scanning"])
         if "reading" in row.roles and row.id not in partners:

@@ -142,8 +142,8 @@ class FileLine(_Part):
     sha256: Sha256
 
 
-class Order(_Part):
-    """A whole order. `clinical_question` may be empty here: preprocess then gives advice instead of a schema error."""
+class StudyOrder(_Part):
+    """An order whose files are what arrives of a study through a modality's door."""
 
     version: Literal["1"] = "1"
     accession_number: Annotated[str, *_text(in_one_line, 1, 64)]
@@ -166,6 +166,11 @@ class Order(_Part):
     specimens: tuple[Specimen, ...] = ()
     slides: tuple[SlideLine, ...] = ()
     first_diagnosis: FirstDiagnosis | None = None
+
+
+class Order(StudyOrder):
+    """A whole order. `clinical_question` may be empty here: preprocess then gives advice instead of a schema error."""
+
     files: tuple[FileLine, ...] = Field(min_length=1, max_length=20_000)
 
     @model_validator(mode="after")
@@ -220,5 +225,5 @@ def problems(error: ValidationError) -> tuple[str, ...]:
 
 
 def _part_names() -> list[str]:
-    parts: list[type[BaseModel]] = list(_Part.__subclasses__())
+    parts: list[type[BaseModel]] = [*_Part.__subclasses__(), Order]
     return sorted({name for part in parts for name in part.model_fields})

@@ -23,6 +23,7 @@ from gateway import (
     slide_page,
     slides,
     store_events,
+    studies,
     upload_page,
 )
 from gateway.boundary import Boundary
@@ -36,6 +37,8 @@ DOORS: dict[Side, tuple[Route, ...]] = {
     "region": (
         *BOTH,
         *drops.ROUTES,
+        *studies.ROUTES,
+        *doors.STORE_ROUTES,
         *cases.ROUTES,
         *labels.ROUTES,
         *figures.ROUTES,
@@ -73,7 +76,8 @@ def create(side: Side, parts: Parts) -> FastAPI:
         _add(app, route)
     if side == "partner":
         app.add_api_websocket_route(subscribers.CHANNEL, channels.channel)
-    app.add_middleware(Boundary, body_max=parts.body_max, observe=app.state.metrics.observe)
+    larger = {(route.method, route.path): parts.study_max for route in DOORS[side] if route.streams}
+    app.add_middleware(Boundary, body_max=parts.body_max, observe=app.state.metrics.observe, larger=larger)
     return app
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import structlog
@@ -34,16 +34,20 @@ UNKNOWN = "(unknown)"
 class Boundary:
     """ASGI middleware around everything else."""
 
-    def __init__(self, app: ASGIApp, *, body_max: int, observe: Observe) -> None:
+    def __init__(
+        self, app: ASGIApp, *, body_max: int, observe: Observe, larger: Mapping[tuple[str, str], int]
+    ) -> None:
+        """`larger`: limits of the doors, by method and template, that take more than `body_max` bytes."""
         self._app = app
         self._body_max = body_max
         self._observe = observe
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(receive, send, self._body_max)
+        exchange = _Exchange(receive, send, lambda: self._limit(scope))
         started = time.perf_counter()
         try:
             await self._app(scope, exchange.receive, exchange.send)
@@ -51,6 +55,9 @@ class Boundary:
             await self._failed(error, exchange, scope)
         finally:
             self._report(scope, exchange.status, time.perf_counter() - started)
+
+    def _limit(self, scope: Scope) -> int:
+        return self._larger.get((scope["method"], template(scope)), self._body_max)
 
     async def _failed(self, error: Exception, exchange: _Exchange, scope: Scope) -> None:
         log.error("request_failed", route=template(scope), error=where(error))
@@ -72,16 +79,18 @@ class Boundary:
 class _Exchange:
     """One request's two channels, watched: bytes that came in, the status that went out."""
 
-    def __init__(self, receive: Receive, send: Send, body_max: int) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: Callable[[], int]) -> None:
+        """`limit` is asked once for each piece of a body, when the door is known."""
         self._receive = receive
         self._send = send
-        self._left = body_max
+        self._limit = limit
+        self._count = 0
         self.status = 0
 
     async def receive(self) -> Message:
         message = await self._receive()
-        self._left -= len(message.get("body", b""))
-        if self._left < 0:
+        self._count += len(message.get("body", b""))
+        if self._count > self._limit():
             raise HTTPException(413)
         return message
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from pathlib import Path
 from threading import BoundedSemaphore
 from typing import Literal
 
@@ -32,7 +34,9 @@ class Parts:
     `webhook_token` opens the store's event door (empty: closed), `metrics_token` closes `/metrics` to others.
     `ready_zone` is the bucket by which `/readyz` knows that the store answers. `viewing_key` signs grants to look at
     slides: processes that share it read each other's. `slide_memory`: bytes of slides that a process keeps. `child`
-    decodes pictures, `drawings` of them at once; others wait `drawing_patience` seconds.
+    decodes pictures, `drawings` of them at once; others wait `drawing_patience` seconds. `scratch`
+    is the folder of instances on their way in, of `instance_max` bytes at most; `study_max` bounds one request that
+    brings a study.
     """
 
     database: Database
@@ -47,6 +51,9 @@ class Parts:
     download_lifetime: timedelta = timedelta(minutes=15)
     part_size: int = 16 * MIB
     body_max: int = 32 * MIB
+    study_max: int = 64 << 30
+    instance_max: int = 4 << 30
+    scratch: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     viewing_key: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     slide_memory: int = 256 * MIB
     viewings: Viewings = field(default_factory=Viewings)

@@ -11,7 +11,8 @@ from typing import Any
 class Route:
     """`action` None: open to anybody who reaches the port, or if `granted`, to who holds the grant in its path.
 
-    `media_type`: of what is not JSON; empty for nothing.
+    `media_type`: of what is not JSON; empty for nothing. `streams`: its body is never held whole, and may be as large
+    as a study.
     """
 
     method: str
@@ -23,3 +24,4 @@ class Route:
     media_type: str | None = None
     hidden: bool = False
     granted: bool = False
+    streams: bool = False

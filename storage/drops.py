@@ -143,8 +143,10 @@ def passed(
 
 
 def awaited(connection: Connection, prefix: str) -> bool:
-    """True while the drop under `prefix` is known and not complete."""
-    rows = connection.execute("SELECT 1 FROM vault.drops WHERE prefix = %s AND state = 'arriving'", (prefix,))
+    """True while the drop under `prefix` is not complete and its order is known: without one no file completes it."""
+    rows = connection.execute(
+        "SELECT 1 FROM vault.drops WHERE prefix = %s AND state = 'arriving' AND order_etag <> ''", (prefix,)
+    )
     return rows.fetchone() is not None
 
 

@@ -27,13 +27,14 @@ from storage.s3 import S3, S3Settings
 from storage.vault import Keyring, PatientVault
 from teledx.settings import Settings
 from teledx.workdays import is_chinese_workday
-from workers import intake, reaper, rescue, withdrawal
+from workers import arrivals, intake, reaper, rescue, withdrawal
 from workers.child import Child
 from workers.parts import Limits, Parts
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from gateway.parts import Parts as GatewayParts
     from gateway.parts import Side
 
 # The region's own buckets; each partner has one more, which the network file names.
@@ -112,6 +113,7 @@ def worker_parts(settings: Settings) -> Parts:
             lease=settings.lease_seconds,
             heartbeat=settings.heartbeat_seconds,
             arrival_patience=settings.arrival_minutes * 60,
+            study_quiet=settings.study_quiet_seconds,
         ),
         conversion=conversion(settings),
     )
@@ -177,6 +179,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
 
     return (
         Duty("clear inbox", 2.0, clear),
+        Duty("arrived studies", 2.0, lambda _: arrivals.assemble(parts)),
         # after an outage of the database every lease looks lapsed until the workers have beaten once
         Duty(
             "reclaim",
@@ -187,6 +190,7 @@ def duties(parts: Parts, settings: Settings) -> Sequence[Duty]:
         Duty("reading leases", 15.0, expire),
         Duty("withdrawal", 60.0, lambda _: withdrawal.withdraw(parts)),
         Duty("reaper", 600.0, lambda _: reaper.reap(parts)),
+        Duty("reaper of arrivals", 600.0, lambda _: arrivals.reap(parts)),
         Duty("stale uploads", 3600.0, abort_stale),
         Duty("broken-off drops", 600.0, give_up),
     )
@@ -215,8 +219,23 @@ def gateway_app(settings: Settings, side: Side) -> FastAPI:
         reading_lease=timedelta(minutes=settings.reading_lease_minutes),
         viewing_key=settings.viewing_key.get_secret_value().encode() or secrets.token_bytes(32),
         slide_memory=settings.slide_memory_mb << 20,
+        scratch=settings.scratch,
     )
     return app.create(side, made)
+
+
+def dimse_parts(settings: Settings) -> GatewayParts:
+    """What the door for modalities needs of the region's gateway."""
+    from gateway import parts
+
+    rows = database(settings)
+    return parts.Parts(
+        database=rows,
+        s3=s3(settings),
+        network=NetworkRows(rows),
+        is_workday=is_chinese_workday,
+        scratch=settings.scratch,
+    )
 
 
 def derive(secret: bytes, clinic: str, patient_id: str) -> tuple[str, int, bytes]:

@@ -135,6 +135,7 @@ def _default(field: FieldInfo) -> str:
 # how a value of each type is written in TOML
 _PLAIN: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 _PATTERNS = {
+    r"^([!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?)?$": "at most 16 characters of ASCII without backslash",
     r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])$": "2 to 40 lower-case letters, digits and hyphens",
     r"^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$": "3 to 63 lower-case letters, digits and hyphens",
     r"^[1-9]\d{0,3}(m|h|d)$": "a number and m, h or d",

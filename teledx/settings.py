@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     metrics_token: SecretStr = Field(
         SecretStr(""), description="bearer token that /metrics asks for; empty: it is open"
     )
-    scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for a worker's files in flight")  # noqa: S108
+    scratch: Path = Field(Path("/var/tmp/teledx"), description="folder for files in flight")  # noqa: S108
     worker_threads: int = Field(
         2, ge=1, le=64, description="stages of one lane that a worker process runs at once"
     )
@@ -71,11 +71,21 @@ class Settings(BaseSettings):
     arrival_minutes: float = Field(
         30, gt=0, description="how long a drop may wait for files that its order names"
     )
+    study_quiet_seconds: float = Field(
+        30, gt=0, description="how long nothing new of an ordered study must come before it is a drop"
+    )
     reading_lease_minutes: float = Field(30, gt=0, description="how long a silent reader keeps a work item")
     viewing_key: SecretStr = Field(
         SecretStr(""),
         description="signs grants to look at slides, one for all of the partners' gateways, of 32 characters or more;"
         " unset: each makes its own",
+    )
+    dimse_certificate: Path | None = Field(
+        None, description="certificate with which `teledx dimse` speaks TLS; unset: it speaks none"
+    )
+    dimse_key: Path | None = Field(None, description="its key")
+    dimse_client_ca: Path | None = Field(
+        None, description="authority whose certificate a modality must show; unset: none is asked for"
     )
     slide_memory_mb: int = Field(
         256, ge=16, description="memory in which a partners' gateway keeps what is looked at of slides"

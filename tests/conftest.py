@@ -39,6 +39,7 @@ COMPONENTS = {
     "poppler-utils": Path("/usr/bin/pdftotext"),
     "iproute2": Path("/usr/sbin/ip"),
     "dicom3tools": Path("/usr/bin/dciodvfy"),
+    "dcmtk": Path("/usr/bin/storescu"),
     "OpenSeadragon": Path(sys.prefix) / "share" / "teledx" / "openseadragon.js",
 }
 

@@ -32,6 +32,7 @@ class Limits:
     transient_delay: float = 2.0
     transient_delay_max: float = 300.0
     arrival_patience: float = 1800.0
+    study_quiet: float = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,1 +1,1 @@
-"""DICOMweb (PS3.18) for partners: searching and retrieving the de-identified instances of their own cases."""
+"""DICOMweb (PS3.18): partners search and retrieve the de-identified instances of their cases; clinics store theirs."""

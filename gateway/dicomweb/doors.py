@@ -1,8 +1,8 @@
-"""The doors of DICOMweb, in the order of PS3.18's tables of resources."""
+"""The doors of DICOMweb, in the order of PS3.18's tables of resources: partners retrieve, clinics store."""
 
 from __future__ import annotations
 
-from gateway.dicomweb import rendered, retrieve, search, subscribers, workitems
+from gateway.dicomweb import rendered, retrieve, search, store, subscribers, workitems
 from gateway.dicomweb.found import ROOT
 from gateway.dicomweb.subscribers import CHANNEL
 from gateway.routes import Route
@@ -61,4 +61,8 @@ ROUTES = (
         Route(method, at, deed, action=action, tag="UPS-RS", media_type=gives, status=status)
         for method, at, deed, action, status, gives in _UPS
     ),
+)
+STORE_ROUTES = tuple(
+    Route("POST", address, deed, action="drop.create", tag="DICOMweb", media_type=_JSON, streams=True)
+    for address, deed in ((_STUDIES, store.studies), (_STUDY, store.study))
 )

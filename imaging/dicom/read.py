@@ -29,7 +29,7 @@ from imaging.identity import Identity
 _CHARSET = 0x00080005
 _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES = 0x00080016, 0x00080018, 0x0020000D, 0x0020000E
 _MODALITY, _STATION, _SERIAL, _IMAGE_TYPE = 0x00080060, 0x00081010, 0x00181000, 0x00080008
-_STUDY_DATE, _STUDY_TIME = 0x00080020, 0x00080030
+_STUDY_DATE, _STUDY_TIME, _ACCESSION = 0x00080020, 0x00080030, 0x00080050
 _SERIES_DESCRIPTION, _SERIES_NUMBER, _INSTANCE_NUMBER = 0x0008103E, 0x00200011, 0x00200013
 _ACQUISITION_DATE_TIME, _FRAMES = 0x0008002A, 0x00280008
 # When the pixels were made, best source first: acquisition, content, series, study (PS3.3 C.7.6.1, C.7.3.1, C.7.2.1).
@@ -53,7 +53,7 @@ _WANTED = frozenset(
         for tag in (
             _CHARSET, _SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, _MODALITY, _STATION, _SERIAL, _IMAGE_TYPE,
             _SERIES_DESCRIPTION, _SERIES_NUMBER, _INSTANCE_NUMBER, _ACQUISITION_DATE_TIME, _POSITION, _ORIENTATION,
-            _ACQUISITION, _ECHO, _TEMPORAL, _NAME, _PATIENT_ID, _BIRTH, _SEX, _OTHER_IDS,
+            _ACCESSION, _ACQUISITION, _ECHO, _TEMPORAL, _NAME, _PATIENT_ID, _BIRTH, _SEX, _OTHER_IDS,
         )
     }
     | {(_OTHER_IDS_SEQUENCE, _PATIENT_ID), _FRAME_TIME}
@@ -66,7 +66,8 @@ class Inspection:
     """One instance that was read to its end. `identity` is kept apart and never shown.
 
     `file` and `member` are what the caller gave; `size` and `sha256` are of the instance's own bytes. Positions in
-    mm (PS3.3 C.7.6.2); times are the station's naive local ones. `series_description` may carry identity.
+    mm (PS3.3 C.7.6.2); times are the station's naive local ones. `series_description` may carry identity, and
+    `accession_number` does.
     """
 
     file: str
@@ -79,6 +80,7 @@ class Inspection:
     study_uid: str
     series_uid: str
     modality: str
+    accession_number: str = field(repr=False)
     study_date: date | None
     started_at: datetime | None
     series_number: int | None
@@ -155,6 +157,7 @@ def _inspection(
         study_uid=uids["study UID"],
         series_uid=uids["series UID"],
         modality=values.plain(walked.first(_MODALITY)) or "OT",
+        accession_number=charsets.decode(walked.first(_ACCESSION) or b"", declared).text.strip(" \0"),
         study_date=values.day(values.plain(walked.first(_STUDY_DATE))),
         started_at=_moment(walked, _STUDY_DATE, _STUDY_TIME),
         series_number=values.integer(walked.first(_SERIES_NUMBER)),

@@ -88,6 +88,20 @@ def gateway(
         app.state.parts.database.close()
 
 
+def dimse(
+    session: Session,
+    host: HostOption = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 11112,
+) -> None:
+    """The door for modalities and PACS: C-STORE and C-ECHO into the inbox of the clinic whose AE title is called.
+
+    It stops at SIGTERM or Ctrl-C. Over TLS if TELEDX_DIMSE_CERTIFICATE and TELEDX_DIMSE_KEY are set.
+    """
+    from teledx import modalities
+
+    modalities.run(session.settings, host=host, port=port)
+
+
 def dashboard(
     session: Session,
     host: HostOption = "127.0.0.1",
@@ -166,6 +180,13 @@ COMMANDS = (
             "teledx gateway --side region --port 8080",
             "teledx gateway --side partner --port 8081 --behind-proxy",
         ),
+    ),
+    Command(
+        words="dimse",
+        run=dimse,
+        panel="Programs",
+        answers=False,
+        examples=("teledx dimse --host 0.0.0.0 --port 11112",),
     ),
     Command(
         words="dashboard",

@@ -295,6 +295,11 @@ WRONG: list[tuple[str, list[Change], str]] = [
         "stations[1].station_name = 'JIANGSHAN_DX1': stations[0] of the same clinic has this name; give each its own",
     ),
     (
+        "two clinics that are called alike",
+        [('id = "hengxi"\n', 'id = "hengxi"\nae_title = "TELEDX-JIANGSHAN"\n')],
+        "organisations[1].ae_title = 'TELEDX-JIANGSHAN': organisations[0] is called by it, too; give each its own",
+    ),
+    (
         "nobody who runs it",
         [('roles = ["centre", "reading"]', 'roles = ["reading"]')],
         "organisations: none of them runs the network; give one of them the role centre",

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from pynetdicom import AE, build_context
 
+from gateway.dimse import VERIFICATION
 from teledx.samples import orders, studies
 from tests.servers.server import until
 
@@ -86,6 +88,34 @@ def test_a_gateway_of_the_partners_side_is_ready_with_what_that_side_has(
     until(lambda: answers(f"{url}/readyz"), what="readiness", seconds=60)
     assert httpx.get(f"{url}/api/cases", trust_env=False).status_code == 404
     assert stop(gateway) in (0, -signal.SIGTERM)
+
+
+def test_the_door_for_modalities_answers_logs_no_title_and_stops_when_told(
+    start, region, environment, free_port, tmp_path
+):
+    scratch = tmp_path / "in-flight"
+    left = scratch / "dimse-999999999"
+    left.mkdir(parents=True)
+    door = start("dimse", "--port", free_port, TELEDX_SCRATCH=str(scratch))
+
+    until(lambda: "dimse_started" in log_of(door), what="the start", seconds=60)
+    assoc = AE(ae_title="SOME_CT").associate(
+        "127.0.0.1", free_port, [build_context(VERIFICATION)], ae_title="TELEDX-JIANGSHAN"
+    )
+    assert assoc.send_c_echo().Status == 0
+    assoc.release()
+    assert not left.exists(), "what a killed one left behind is deleted"
+    assert stop(door) == 0
+    assert list(scratch.iterdir()) == []
+    log = log_of(door)
+    assert '"event": "association"' in log
+    assert not [word for word in ("SOME_CT", "TELEDX-JIANGSHAN") if word in log]
+
+
+def test_a_certificate_without_its_key_is_asked_for(start, environment, tmp_path):
+    door = start("dimse", TELEDX_DIMSE_CERTIFICATE=str(tmp_path / "door.pem"))
+    assert door.wait(timeout=60) != 0
+    assert "TELEDX_DIMSE_KEY" in log_of(door)
 
 
 @pytest.mark.parametrize(
