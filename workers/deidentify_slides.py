@@ -9,7 +9,9 @@ from cases.documents import PlannedFile, Preprocessed, Received, SlideFound, Sto
 from cases.errors import Quarantine
 from cases.ports import PatientKey, Range
 from imaging.deid.brief import slide_name
+from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
+from imaging.deid.pixels import Decisions
 from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
 from imaging.slides.source import cut_across
@@ -37,15 +39,29 @@ def identity_values(known: KnownIdentity) -> tuple[str, ...]:
     return tuple(v for v in (*texts, *dates) if len(v) >= SHORTEST_VALUE[v.isascii()])
 
 
+def written(
+    work: Work, tools: Tools, identity_values: tuple[str, ...], decided: Decisions
+) -> list[PixelsDoubtful]:
+    """The slides on whose glass something is written that a person must look at."""
+    found = Preprocessed.model_validate(work.documents["preprocess"])
+    doubts = []
+    for slide in found.slides:
+        picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
+        decisions = tuple(decided.get(picture.sha256, ()))
+        try:
+            tools.child.run(require_no_text, tools.objects.read(picture), identity_values, decisions)
+        except PixelsDoubtful as doubt:
+            doubts.append(doubt)
+    return doubts
+
+
 def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...]) -> list[StoredObject]:
-    """The case's slides as they may leave. Raises `Quarantine` (`identity-left`, `pixels-doubtful`, ...)."""
+    """The case's slides as they may leave. Raises `Quarantine` (`identity-left`, `slide-unsafe`, ...)."""
     received = Received.model_validate(work.documents["receive"])
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
     done = []
     for slide in found.slides:
-        picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
-        tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
         if slide.format not in MEDIA_TYPES:
             continue  # its instances leave one by one
         stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
