@@ -238,7 +238,7 @@ class Finding(Document):
 class DoubtfulPicture(Document):
     """A frame, or several one over the other, with what was found marked in it; it may show the patient's name.
 
-    `instance` is the SHA-256 of the instance as the region holds it.
+    `instance` is the SHA-256 of the instance as the region holds it; of a slide, of the preview made of it.
     """
 
     instance: str

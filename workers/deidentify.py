@@ -57,9 +57,12 @@ def deidentify(work: Work, tools: Tools) -> Done:
     found = Preprocessed.model_validate(work.documents["preprocess"])
     facts: DeidentifyFacts = work.facts
     came_out = _Instances(work, tools, key, known, facts.decisions).treat_all(found)
-    if came_out.doubts:
-        return _to_look_at(work, tools, came_out)
-    whole = slides(work, tools, key, identity_values(known))
+    values = identity_values(known)
+    whole, written_on = slides(work, tools, key, values, facts.decisions)
+    doubts = [*came_out.doubts, *written_on]
+    if doubts:
+        images = len(came_out.doubts) + len(came_out.files) + len(found.slides)
+        return _to_look_at(work, tools, doubts, images)
     files, previews = [*came_out.files, *whole], [*came_out.pictures, *_overviews(work, tools, found)]
     document = Deidentified(
         brief=brief.make(
@@ -83,13 +86,11 @@ def deidentify(work: Work, tools: Tools) -> Done:
     return Done(document=document, objects=[*files, *previews], indexed=came_out.indexed, note=note)
 
 
-def _to_look_at(work: Work, tools: Tools, came_out: _CameOut) -> Done:
+def _to_look_at(work: Work, tools: Tools, doubts: Sequence[PixelsDoubtful], images: int) -> Done:
     """The marked pictures, kept where the images are; more than a person can look at are withheld without."""
-    doubts = came_out.doubts
     marked = [(doubt.instance, each) for doubt in doubts for each in doubt.marked]
     said = "; ".join(sorted({doubt.detail for doubt in doubts}))
-    of = len(doubts) + len(came_out.files)
-    aside = Quarantine("pixels-doubtful", f"{len(doubts)} of {of} images: {said}")
+    aside = Quarantine("pixels-doubtful", f"{len(doubts)} of {images} images: {said}")
     if len(marked) > LOOKED_AT_MAX:
         raise aside
     pictures = tuple(

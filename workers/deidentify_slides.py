@@ -11,7 +11,9 @@ from cases.documents import PlannedFile, Preprocessed, Received, SlideFound, Sto
 from cases.errors import Quarantine
 from cases.ports import PatientKey, Range
 from imaging.deid.brief import slide_name
+from imaging.deid.doubts import PixelsDoubtful
 from imaging.deid.known import KnownIdentity
+from imaging.deid.pixels import Decisions
 from imaging.slides import deid
 from imaging.slides.formats import SUFFIXES
 from imaging.slides.source import cut_across
@@ -39,26 +41,37 @@ def identity_values(known: KnownIdentity) -> tuple[str, ...]:
     return tuple(v for v in (*texts, *dates) if len(v) >= SHORTEST_VALUE[v.isascii()])
 
 
-def slides(work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...]) -> list[StoredObject]:
-    """The case's slides as they may leave. Raises `Quarantine` (`identity-left`, `pixels-doubtful`, ...)."""
+def slides(
+    work: Work, tools: Tools, key: PatientKey, identity_values: tuple[str, ...], decided: Decisions
+) -> tuple[list[StoredObject], list[PixelsDoubtful]]:
+    """The case's slides as they may leave, and those on whose glass something is written that a person must look at.
+
+    Raises `Quarantine` (`identity-left`, `slide-unsafe`, ...).
+    """
     received = Received.model_validate(work.documents["receive"])
     found = Preprocessed.model_validate(work.documents["preprocess"])
     files = Files(received, tools.objects, tools.scratch)
-    done = []
+    done, doubts = [], []
     for slide in found.slides:
         picture = next(p.stored for p in found.previews if p.of == slide.file and not p.identified)
-        glass = partial(_require_no_text, tools, picture, identity_values)
-        if slide.format not in MEDIA_TYPES:
-            glass()
-            continue  # its instances leave one by one
-        stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
-        done += _compose(work, tools, stored, slide, key, identity_values, glass)
-    return done
+        read_glass = partial(_read_glass, tools, picture, identity_values, decided)
+        try:
+            if slide.format in MEDIA_TYPES:
+                stored = slide.converted.stored if slide.converted else files.of(slide.file).stored
+                done += _compose(work, tools, stored, slide, key, identity_values, read_glass)
+            else:
+                read_glass()  # its instances leave one by one
+        except PixelsDoubtful as doubt:
+            doubts.append(doubt)
+    return done, doubts
 
 
-def _require_no_text(tools: Tools, picture: StoredObject, identity_values: tuple[str, ...]) -> None:
-    """On the glass itself: read from the preview."""
-    tools.child.run(require_no_text, tools.objects.read(picture), identity_values)
+def _read_glass(
+    tools: Tools, picture: StoredObject, identity_values: tuple[str, ...], decided: Decisions
+) -> None:
+    """What is written on the glass is read from the preview; raises `PixelsDoubtful`."""
+    decisions = tuple(decided.get(picture.sha256, ()))
+    tools.child.run(require_no_text, tools.objects.read(picture), identity_values, decisions)
 
 
 def _compose(
@@ -68,7 +81,7 @@ def _compose(
     slide: SlideFound,
     key: PatientKey,
     identity_values: tuple[str, ...],
-    glass: Callable[[], None],
+    read_glass: Callable[[], None],
 ) -> list[StoredObject]:
     """Prove what the plan makes of the slide, and have the store make it; the file that opens it is first.
 
@@ -90,7 +103,7 @@ def _compose(
             identity_values=tuple(dict.fromkeys((*identity_values, *plan.removed_values))),
             tiles="sampled",
         )
-        glass()
+        read_glass()
 
     name = _name(work, slide, key)
     with ThreadPoolExecutor(1, thread_name_prefix="proof") as pool:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from cases.documents import PixelDecision
 from cases.indexed import IndexedInstance
 from cases.ports import PatientKey
 from imaging.deid import dicom, second_pass
@@ -102,10 +103,14 @@ def plan_slide(path: Path, made: Path) -> Laid:
         )
 
 
-def require_no_text(picture: bytes, identity_values: tuple[str, ...]) -> None:
-    """Look for writing in a slide's preview (PNG). Raises `Quarantine("pixels-doubtful")`."""
+def require_no_text(
+    picture: bytes, identity_values: tuple[str, ...], decisions: tuple[PixelDecision, ...]
+) -> None:
+    """Look for writing in a slide's preview (PNG). Raises `PixelsDoubtful` if no person said that it may stay."""
     with Image.open(io.BytesIO(picture)) as opened:
-        require_no_text_in(opened.convert("RGB"), identity_values=identity_values)
+        require_no_text_in(
+            picture, opened.convert("RGB"), identity_values=identity_values, decisions=decisions
+        )
 
 
 @functools.cache

@@ -54,8 +54,7 @@ class Survey:
 def survey(files: Files, judge_slide: JudgeSlide) -> Survey:
     """Look at everything. Raises `Quarantine` or `Reject` for the first file, in the order's order, that stops it."""
     whole = Survey()
-    several = folders.grouped(f.name for f in files.received.files)
-    folders.require_whole(files, several)
+    several = folders.in_drop(files)
     parts = frozenset().union(*several.values())
 
     def look(received: ReceivedFile) -> list[Look]:
@@ -94,7 +93,6 @@ def _look(files: Files, received: ReceivedFile, judge_slide: JudgeSlide, whole: 
                 return
             several = folders.only_slide(path)
             if several is not None:
-                folders.require_alone(path, several[0])
                 with folders.unfolded(path, *several) as slide:
                     yield judge_slide(slide, received.name, {})
                 yield from (

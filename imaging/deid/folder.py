@@ -22,8 +22,8 @@ from imaging.deid.report import FileReport
 from imaging.ocr import Engine
 from imaging.slides import deid as slide_deid
 from imaging.slides.formats import SUFFIXES, recognise
+from imaging.slides.mirax_settings import files_below
 from imaging.slides.plan import write
-from imaging.slides.source import files_below
 from imaging.slides.written import require_no_text
 
 

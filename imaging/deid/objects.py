@@ -99,7 +99,7 @@ def _shows_writing(source: Path) -> bool:
     assert picture is not None, "its frames were walked"
     try:
         with Image.open(io.BytesIO(picture)) as shown:
-            require_no_text_in(shown.convert("RGB"))
+            require_no_text_in(picture, shown.convert("RGB"))
     except Quarantine:
         return True
     return False

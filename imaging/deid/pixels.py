@@ -176,13 +176,12 @@ def _doubtful(
     *,
     declared: bool,
 ) -> list[list[Finding]]:
-    """What a person must look at, by sheet: what identifies; else all text, where the file says that it identifies.
+    """What a person must look at, by sheet: what identifies; all text, where the file says that it does (`declared`).
 
     Where nothing could be read a person looks at every sheet: what no machine reads is what is burned in there.
     """
-    identifying = [[f for f in findings if f.what != _PLAIN_TEXT] for findings in read]
-    if any(identifying) or not declared:
-        return identifying
+    if not declared:
+        return [[f for f in findings if f.what != _PLAIN_TEXT] for findings in read]
     if any(read):
         return [list(findings) for findings in read]
     rows, columns = opened.dataset.Rows, opened.dataset.Columns
@@ -219,8 +218,8 @@ def _decided(
 
 
 def _in_words(findings: Sequence[Finding]) -> str:
-    kinds = {part for f in findings for part in f.what.split("; ")}
-    if kinds <= {_PLAIN_TEXT, _NOTHING_READ}:
+    kinds = {part for f in findings for part in f.what.split("; ")} - {_PLAIN_TEXT, _NOTHING_READ}
+    if not kinds:
         return "the file says that text is burned in, and none that identifies was found"
     return f"text in the picture: {'; '.join(sorted(kinds))}"
 

@@ -5,7 +5,9 @@ Everything here runs in a killable child process: OpenSlide, the barcode reader 
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,7 +21,7 @@ from PIL import Image
 
 from cases.errors import Quarantine
 from cases.order import SlideLine
-from imaging.ocr import Engine
+from imaging.ocr import Engine, TextBox
 from imaging.slides.formats import accept
 from imaging.slides.look import as_png
 from imaging.slides.matching import Comparison, Line, compare
@@ -99,16 +101,31 @@ def barcodes(picture: Pixels) -> tuple[Line, ...]:
 
 def text_lines(picture: Pixels) -> tuple[Line, ...]:
     """The lines of printed text in a picture."""
+    return tuple(Line(text=box.text, confidence=box.confidence) for box in text_boxes(picture))
+
+
+def text_boxes(picture: Pixels) -> tuple[TextBox, ...]:
+    """The same with their places in pixels of the picture, which is read at a size at which letters are legible."""
     image = Image.fromarray(np.ascontiguousarray(picture))
     if max(image.size) < READ_SIDE:
-        factor = READ_SIDE / max(image.size)
+        enlarged = READ_SIDE / max(image.size)
         image = image.resize(
-            (round(image.width * factor), round(image.height * factor)), Image.Resampling.LANCZOS
+            (round(image.width * enlarged), round(image.height * enlarged)), Image.Resampling.LANCZOS
         )
     else:
         image.thumbnail((2 * READ_SIDE, 2 * READ_SIDE))
-    found = _engine().read(np.asarray(image))
-    return tuple(Line(text=box.text, confidence=box.confidence) for box in found)
+    factor = max(picture.shape[:2]) / max(image.size)
+    return tuple(_scaled(box, factor) for box in _engine().read(np.asarray(image)))
+
+
+def _scaled(box: TextBox, factor: float) -> TextBox:
+    return dataclasses.replace(
+        box,
+        left=math.floor(box.left * factor),
+        top=math.floor(box.top * factor),
+        right=math.ceil(box.right * factor),
+        bottom=math.ceil(box.bottom * factor),
+    )
 
 
 @functools.cache

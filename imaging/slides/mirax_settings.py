@@ -7,11 +7,13 @@ scanners, users) has no place in what is written.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from cases.errors import Quarantine
 from imaging.slides.payload import unsafe
-from imaging.slides.source import SETTINGS
+from imaging.slides.source import SETTINGS, is_folder_slide
 from imaging.slides.tiff import damaged
 
 INDEX = "Index.dat"
@@ -27,6 +29,7 @@ _WHOLE = re.compile(r"\d{1,9}\Z", re.ASCII)
 _DECIMAL = re.compile(r"-?\d{1,6}(?:\.\d{1,20})?\Z", re.ASCII)
 # Twelve decimals of a pixel place a tile as exactly as any reader does.
 _DECIMALS = 12
+_DATA_FILE = re.compile(r"FILE_\d{1,4}\Z", re.ASCII)
 _VERSION = re.compile(r"\d{1,2}\.\d{1,2}\Z", re.ASCII)
 Sections = dict[str, dict[str, str]]
 
@@ -113,6 +116,26 @@ def sections(content: bytes) -> Sections:
         elif line:
             within[line] = line[1:].strip()
     return found
+
+
+def named_files(content: bytes) -> frozenset[str]:
+    """The files of a slide's folder: the settings (`content`, as much of it as any slide has) and what they name."""
+    found = sections(content[:MAX_SETTINGS_BYTES])
+    data = (value for key, value in found.get("DATAFILE", {}).items() if _DATA_FILE.match(key))
+    return frozenset((SETTINGS, found.get("HIERARCHICAL", {}).get("INDEXFILE", ""), *data)) - {""}
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder, in order; a slide's own files go with the one that opens it. No link is followed."""
+    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
+    own = {part for p in found if is_folder_slide(p) for part in _parts(p.with_suffix(""))}
+    return [p for p in found if p not in own]
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    with (folder / SETTINGS).open("rb") as stream:
+        named = named_files(stream.read(MAX_SETTINGS_BYTES))
+    return (folder / name for name in named)
 
 
 def _decoded(content: bytes) -> str:

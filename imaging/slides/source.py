@@ -78,13 +78,6 @@ def is_folder_slide(path: Path) -> bool:
     return path.suffix == FOLDER_SUFFIX and (path.with_suffix("") / SETTINGS).is_file()
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder, in order; those of a slide's own folder go with the slide. Links are not followed."""
-    found = sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink())
-    parts = {p.with_suffix("") for p in found if is_folder_slide(p)}
-    return [p for p in found if p.parent not in parts]
-
-
 class FolderSource:
     """The files of a slide's folder one after the other, the settings first and the others by name."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging.slides.source import files_below
+from imaging.slides.mirax_settings import files_below
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
 from teledx.commands.progress import bar

@@ -19,6 +19,7 @@ from teledx.commands.exits import Exit
 from teledx.samples import orders, studies
 from teledx.samples.slide import make_slide
 from tests.cli import hanging
+from tests.imaging.slides.conftest import NAME
 from tests.imaging.slides.mirax_slide import CANARIES, parts, write_mirax
 from tests.imaging.slides.treated import bytes_of, found_in
 
@@ -88,7 +89,17 @@ def test_a_slide_of_several_files_is_one_report_and_comes_out_as_one(deid, sourc
     assert openslide.OpenSlide.detect_format(result) == "mirax"
     assert len(list(result.with_suffix("").iterdir())) == 4
     assert not found_in(bytes_of(result), (*CANARIES, PATIENT.name))
-    assert len(answer.json["files"]) == 3
+    assert len(answer.json["files"]) == 4
+
+
+def test_what_a_slides_folder_holds_beside_it_has_a_report_of_its_own(deid, source):
+    write_mirax(source / "a.mrxs", parts())
+    shutil.move(next(source.rglob("*.dcm")), source / "a" / "beside.dcm")
+
+    rows = reports(deid())
+
+    told = {name: row["verdict"] for name, row in rows.items() if name.startswith("a")}
+    assert told == {"a.mrxs": "clean", "a/beside.dcm": "clean", f"a/{NAME}.txt": "left-out"}
 
 
 def test_no_result_holds_or_is_named_after_the_patient(deid, tmp_path):

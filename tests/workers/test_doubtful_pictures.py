@@ -6,14 +6,17 @@ from datetime import UTC, datetime
 import numpy as np
 import pydicom
 import pytest
-from PIL import Image
+import skimage.data
+import tifffile
+from PIL import Image, ImageDraw
 
 from cases.documents import Deidentified
 from cases.errors import NotAllowed
-from storage import audit, cases, listing, pictures, quarantine
+from storage import audit, cases, listing, pictures, quarantine, transition
 from storage.accounts import Principal
 from teledx.samples import orders, studies
 from tests.imaging.deid.test_pixels import picture
+from tests.imaging.slides.conftest import NUMBER
 from workers import deidentify
 
 PATIENT = orders.PATIENTS[0]
@@ -38,6 +41,35 @@ def dropped(region, *scans):
     region.drop("jiangshan", orders.order("ultrasound", PATIENT, lines, accession_number="US-1"), files)
     region.settle()
     return region.one("SELECT id FROM cases")["id"]
+
+
+def dropped_slide(region, folder, text):
+    """A case of one slide on whose glass `text` is written, worked until it comes to rest; its id."""
+    tissue = Image.fromarray(np.tile(skimage.data.immunohistochemistry(), (4, 4, 1)))
+    ImageDraw.Draw(tissue).text((200, 120), text, fill=(20, 20, 40), font_size=180)
+    with tifffile.TiffWriter(folder / "a.tiff") as writer:
+        for reduced in (1, 2, 4):
+            level = np.asarray(tissue.resize((tissue.width // reduced, tissue.height // reduced)))
+            writer.write(
+                level, tile=(256, 256), compression="jpeg", photometric="rgb", metadata=None,
+                subfiletype=reduced > 1, resolution=(20_000 / reduced,) * 2, resolutionunit=3,
+            )  # fmt: skip
+    files = {"a.tiff": (folder / "a.tiff").read_bytes()}
+    line = orders.slide_line("a.tiff", pathology_number=NUMBER, block="A1", stain="HE")
+    lines = [orders.file_line(name, content) for name, content in files.items()]
+    order = orders.order("histology", PATIENT, lines, accession_number="S-1", slides=[line])
+    region.drop("jiangshan", order, files)
+    region.settle()
+    case_id = region.one("SELECT id FROM cases")["id"]
+    with region.rows.transaction() as connection:
+        connection.execute(
+            "INSERT INTO vault.label_answer (case_id, number, confirmed, account) VALUES (%s, 1, true, 'chen')",
+            (case_id,),
+        )
+        case = cases.move(connection, case_id, "answered", actor="chen")
+        transition.next_run(connection, case, "preprocess")
+    region.settle()
+    return case_id
 
 
 def held(region, case_id):
@@ -128,6 +160,40 @@ def test_more_pictures_than_a_person_can_look_at_are_withheld_without_them(regio
     monkeypatch.setattr(deidentify, "LOOKED_AT_MAX", 1)
     case_id = dropped(region, picture(DATE), picture(NAME))
     assert held(region, case_id) == ()
+
+
+def test_what_is_written_on_a_slide_reaches_the_reader_once_a_person_left_it(region, tmp_path):
+    case_id = dropped_slide(region, tmp_path, "WARD SEVEN")
+    (found,) = held(region, case_id)
+    (finding,) = found.findings
+    assert (found.stored.zone, finding.known) == ("identified", False)
+    shown = np.asarray(Image.open(io.BytesIO(region.s3.get("identified", found.stored.key))))
+    red = np.argwhere((shown == (255, 40, 40)).all(axis=2))
+    area, scale = finding.area, 4 * 512 / 1024
+    assert red.min(axis=0).tolist() == [area.top, area.left]
+    assert (area.left * scale < 220, area.top * scale < 200, area.bottom * scale > 250) == (True, True, True)
+    detail = region.one("SELECT reason_detail FROM cases")["reason_detail"]
+    assert detail == "1 of 1 images: 9 characters are written on the slide"
+    assert list(region.s3.listing("deidentified", case_id)) == []
+    look(region, case_id)
+
+    assert released(region, case_id, "leave") == "delivered"
+
+
+def test_what_is_written_on_a_slide_cannot_be_blanked(region, tmp_path):
+    case_id = dropped_slide(region, tmp_path, "WARD SEVEN")
+    look(region, case_id)
+    assert released(region, case_id, "blank") == "quarantined"
+    detail = region.one("SELECT reason_detail FROM cases")["reason_detail"]
+    assert detail.endswith("; writing on a slide cannot be blanked")
+    assert len(held(region, case_id)) == 1
+
+
+def test_a_number_of_the_case_on_a_slide_is_never_left(region, tmp_path):
+    case_id = dropped_slide(region, tmp_path, NUMBER)
+    look(region, case_id)
+    with pytest.raises(NotAllowed, match="never left"):
+        released(region, case_id, "leave")
 
 
 def test_a_release_without_a_decision_looks_again_and_sets_aside_again(region):

@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 
 import openslide
 import pytest
+from PIL import Image
 
+from cases.errors import Quarantine
 from storage.s3 import Absent
 from teledx.samples import orders, studies
 from tests.imaging.slides.conftest import NUMBER
 from tests.imaging.slides.mirax_slide import CANARIES, parts, write_mirax
 from tests.imaging.slides.treated import found_in
-from workers.folders import grouped
+from workers.folders import grouped, only_slide
 
 PATIENT = orders.PATIENTS[0]
 
@@ -84,7 +86,7 @@ def test_what_came_out_of_an_archive_belongs_to_the_case(slide, region):
     drop(region, packed(files_of(slide) | {"readme.txt": b"from the scanner"}), "slide.zip")
 
     body = region.one("SELECT body FROM vault.document WHERE stage = 'preprocess'")["body"]
-    assert body["ignored"] == ["1/00006: beside a slide"]
+    assert body["ignored"] == ["1/00005: beside a slide", "1/00006: beside a slide"]
     rows = region.fetch(
         "SELECT claimed_at FROM object WHERE zone = 'identified' AND key LIKE '%%/unfolded/%%'"
     )
@@ -92,11 +94,58 @@ def test_what_came_out_of_an_archive_belongs_to_the_case(slide, region):
     assert all(row["claimed_at"] for row in rows)
 
 
-@pytest.mark.parametrize("place", ["IM0001.dcm", "slides/a/IM0001.dcm"])
-def test_images_beside_it_in_one_archive_are_not_left_behind_unseen(place, slide, region):
-    image = studies.single("CT_small.dcm", PATIENT, station="CT1", at=datetime.now(UTC))
-    case = drop(region, packed(files_of(slide) | {place: image}), "slide.zip")
+def encoded(form):
+    out = io.BytesIO()
+    Image.new("RGB", (64, 64), "white").save(out, form)
+    return out.getvalue()
+
+
+def instance():
+    return studies.single("CT_small.dcm", PATIENT, station="CT1", at=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("place", ["other", "slides/a/other", "slides/b/other"])
+@pytest.mark.parametrize(
+    "image",
+    [instance(), encoded("TIFF"), encoded("JPEG"), encoded("PNG"), b"TMAP0" + bytes(99)],
+    ids=["dicom", "tiff", "jpeg", "png", "tmap"],
+)
+def test_images_beside_it_in_one_archive_are_not_left_behind_unseen(image, place, slide, tmp_path):
+    path = tmp_path / "slide.zip"
+    path.write_bytes(packed(files_of(slide) | {place: image})["slide.zip"])
+    with pytest.raises(Quarantine, match="images beside a slide") as refused:
+        only_slide(path)
+    assert refused.value.code == "archive-unsafe"
+
+
+def test_what_beside_it_in_one_archive_is_no_image_is_left_there(slide, tmp_path):
+    path = tmp_path / "slide.zip"
+    path.write_bytes(
+        packed(files_of(slide) | {"readme.txt": b"from the scanner", "a.bin": bytes(99)})["slide.zip"]
+    )
+    names = ("Slidedat.ini", "Index.dat", "Data0000.dat", "Data0001.dat")
+    own = frozenset(f"slides/a/{name}" for name in names)
+    assert only_slide(path) == ("slides/a.mrxs", own)
+
+
+def test_an_archive_with_images_beside_the_slide_is_set_aside(slide, region):
+    case = drop(region, packed(files_of(slide) | {"IM0001.dcm": instance()}), "slide.zip")
     assert (case["state"], case["reason_code"]) == ("quarantined", "archive-unsafe")
+
+
+def test_an_instance_in_its_folder_is_an_instance_of_the_case(slide, region):
+    case = drop(region, files_of(slide) | {"slides/a/IM0001.dcm": instance()}, "slides/a.mrxs")
+    body = region.one("SELECT body FROM vault.document WHERE stage = 'preprocess'")["body"]
+    found = [i["file"] for study in body["studies"] for s in study["series"] for i in s["instances"]]
+    assert found == ["slides/a/IM0001.dcm"], case
+    assert len(body["slides"]) == 1
+
+
+@pytest.mark.parametrize("form", ["TIFF", "JPEG"])
+def test_a_picture_in_its_folder_is_refused_like_any_other(form, slide, region):
+    case = drop(region, files_of(slide) | {"slides/a/scan.bin": encoded(form)}, "slides/a.mrxs")
+    assert (case["state"], case["reason_code"]) == ("quarantined", "format-unknown"), case
+    assert case["reason_detail"] == f"file 7 of the order: a {form.lower()} file"
 
 
 def test_the_manifest_names_every_file_of_it(slide, region):
@@ -157,12 +206,20 @@ def test_files_are_grouped_by_the_one_that_opens_them():
     names = [
         "a/b.mrxs",
         "a/b/Slidedat.ini",
+        "a/b/Index.dat",
         "a/b/Data0000.dat",
-        "a/b/c/d.dat",
+        "a/b/other.dat",
+        "a/b/c/Data0000.dat",
         "a/x.mrxs",
         "y.mrxs",
         "z/Slidedat.ini",
     ]
+    settings = b"[HIERARCHICAL]\nINDEXFILE = Index.dat\n[DATAFILE]\nFILE_0 = Data0000.dat\nFILE_1 = gone.dat"
 
-    assert grouped(names) == {"a/b.mrxs": {"a/b/Slidedat.ini", "a/b/Data0000.dat"}}
-    assert grouped(["a\\b.mrxs", "a\\b\\Slidedat.ini"]) == {"a\\b.mrxs": {"a\\b\\Slidedat.ini"}}
+    def read(name):
+        assert name.endswith("Slidedat.ini")
+        return settings
+
+    own = {f"a/b/{name}" for name in ("Slidedat.ini", "Index.dat", "Data0000.dat")}
+    assert grouped(names, read) == {"a/b.mrxs": own}
+    assert grouped(["a\\b.mrxs", "a\\b\\Slidedat.ini"], read) == {"a\\b.mrxs": {"a\\b\\Slidedat.ini"}}

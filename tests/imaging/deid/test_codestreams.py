@@ -1,9 +1,12 @@
 """What frames say beside the picture goes, whoever wrote it, and the picture stays as it is."""
 
+import io
+
 import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 from pydicom import uid
 
 from imaging.deid import codestreams, second_pass
@@ -57,6 +60,98 @@ def test_what_a_frame_says_beside_its_picture_goes(syntax, pack, said, tmp_path,
     assert (after.pixel_array == before.pixel_array).all()
     assert len(after.PixelData) == len(before.PixelData)
     assert second_pass.findings(source, tmp_path / "out.dcm", KNOWN, key.shift_days) == ()
+
+
+def late(packed, marker, said):
+    """The codestream with `said` before the last marker of this kind, which comes behind the head."""
+    at = packed.rindex(bytes((0xFF, marker)))
+    return packed[:at] + said + packed[at:]
+
+
+def progressive(frame):
+    """A JPEG of many scans."""
+    out = io.BytesIO()
+    Image.fromarray(frame).save(out, "JPEG", progressive=True, quality=90)
+    return out.getvalue()
+
+
+def require_silenced(quiet, frame):
+    """The secret is gone, and no byte became anything but zero. Encoders' own comments go too."""
+    assert SECRET not in quiet
+    assert {after for after, before in zip(quiet, frame, strict=True) if after != before} == {0}
+
+
+COMMENT = segment(0xFE, SECRET)
+BEHIND_THE_HEAD = {
+    "fill bytes": (uid.JPEGBaseline8Bit, lambda f: jpeg(f, b"\xff\xff\xff" + COMMENT)),
+    "a restart in the head": (uid.JPEGBaseline8Bit, lambda f: jpeg(f, b"\xff\xd0" + COMMENT)),
+    "behind the only scan": (uid.JPEGBaseline8Bit, lambda f: late(jpeg(f), 0xD9, COMMENT)),
+    "fill bytes behind the scan": (
+        uid.JPEGBaseline8Bit,
+        lambda f: late(jpeg(f), 0xD9, b"\xff\xff" + COMMENT),
+    ),
+    "between two scans": (uid.JPEGBaseline8Bit, lambda f: late(progressive(f), 0xDA, COMMENT)),
+    "behind a JPEG-LS scan": (uid.JPEGLSLossless, lambda f: late(jpeg_ls(f), 0xD9, COMMENT)),
+    "fill bytes in JPEG-LS": (uid.JPEGLSLossless, lambda f: jpeg_ls(f, b"\xff\xff" + COMMENT)),
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+@pytest.mark.parametrize("where", BEHIND_THE_HEAD)
+def test_what_a_frame_says_behind_its_head_goes_too(where, pieces, tmp_path, key, engine):
+    syntax, pack = BEHIND_THE_HEAD[where]
+    source = packed_file(tmp_path / "in.dcm", [picture([])], syntax, pack)
+    dataset = pydicom.dcmread(source)
+    (frame,) = pydicom.encaps.generate_frames(dataset.PixelData, number_of_frames=1)
+    dataset.PixelData = pydicom.encaps.encapsulate([frame], fragments_per_frame=pieces)
+    dataset.save_as(source)
+    assert SECRET in frame
+
+    deidentify_file(source, tmp_path / "out.dcm", key, KNOWN, engine=engine)
+
+    before, after = pydicom.dcmread(source), pydicom.dcmread(tmp_path / "out.dcm")
+    (quiet,) = pydicom.encaps.generate_frames(after.PixelData, number_of_frames=1)
+    require_silenced(quiet, frame)
+    assert (after.pixel_array == before.pixel_array).all()
+    assert second_pass.findings(source, tmp_path / "out.dcm", KNOWN, key.shift_days) == ()
+
+
+@pytest.mark.parametrize("cut", [16, 40])
+def test_what_is_said_across_fragments_goes_and_their_heads_stay(cut):
+    """Within the segment's own head, and within its words."""
+    frame = jpeg(picture([]), COMMENT)
+    at = frame.index(COMMENT) + cut - 15
+    pieces = (b"", frame[:at], frame[at:])
+    items = b"".join(b"\xfe\xff\x00\xe0" + len(piece).to_bytes(4, "little") + piece for piece in pieces)
+    head = 8 + 8 + at + 8
+
+    quiet = bytes(codestreams.silenced(items))
+
+    assert quiet[16 : 16 + at] + quiet[head:] == frame.replace(SECRET, bytes(len(SECRET)))
+    assert (quiet[:16], quiet[16 + at : head]) == (items[:16], items[16 + at : head])
+
+
+def test_comments_between_the_tile_parts_of_jpeg_2000_go():
+    said = segment(0x64, b"\0\1" + SECRET)
+    frame = bytes(imagecodecs.jpeg2k_encode(picture([]), level=0, codecformat="j2k"))
+    start = frame.index(b"\xff\x90")
+    size = int.from_bytes(frame[start + 6 : start + 10], "big")
+    whole = start + size
+    assert frame[whole:] == b"\xff\xd9"
+    longer = frame[: start + 6] + (size + len(said)).to_bytes(4, "big") + frame[start + 10 : start + 12]
+    spoken = longer + said + frame[start + 12 :]
+
+    quiet = bytes(codestreams.silenced(pydicom.encaps.encapsulate([spoken])))
+
+    require_silenced(quiet, pydicom.encaps.encapsulate([spoken]))
+    (after,) = pydicom.encaps.generate_frames(quiet, number_of_frames=1)
+    assert (imagecodecs.jpeg2k_decode(after) == imagecodecs.jpeg2k_decode(frame)).all()
+
+
+def test_bytes_behind_the_end_of_a_frame_are_not_its_own_to_silence():
+    """They may be a frame that the file does not count: the second pass withholds it."""
+    pixels = pydicom.encaps.encapsulate([jpeg(picture([])) + COMMENT])
+    assert codestreams.silenced(pixels) is pixels
 
 
 @pytest.mark.parametrize(("syntax", "pack", "said"), SPEAKING)

@@ -146,6 +146,21 @@ def test_a_file_that_says_that_it_identifies_passes_once_a_person_found_that_not
     assert (after.BurnedInAnnotation, after.PixelData) == ("NO", pydicom.dcmread(source).PixelData)
 
 
+def test_a_file_that_says_that_it_identifies_is_shown_with_all_its_text_marked(tmp_path, treated):
+    """A name that no list knows may stand beside the date that was recognised."""
+    scan = picture([*DATE, ((60, 250), "Ward Seven")])
+    said = image_file(tmp_path / "said.dcm", [scan], BurnedInAnnotation="YES")
+    doubt = doubt_about(treated, said)
+    found = [f.what for m in doubt.marked for f in m.findings]
+    assert sorted(found) == ["date", "text that does not identify by itself"]
+    assert doubt.detail == "text in the picture: date"
+    after = treated(said, [decision(doubt, "blank")])
+    assert after.pixel_array.max() <= 90
+
+    silent = doubt_about(treated, image_file(tmp_path / "silent.dcm", [scan]))
+    assert [f.what for m in silent.marked for f in m.findings] == ["date"]
+
+
 def test_where_nothing_was_read_a_person_looks_at_the_whole_picture(tmp_path, treated):
     source = image_file(tmp_path / "in.dcm", [picture([])], BurnedInAnnotation="YES")
     doubt = doubt_about(treated, source)

@@ -341,12 +341,15 @@ def test_whatever_is_done_to_settings_and_index_nothing_known_leaves(
     assert not found_in(bytes_of(tmp_path / "out.mrxs"), CANARIES)
 
 
-def test_a_folder_with_such_a_slide_gives_one_report_and_all_its_files(slide: Path, tmp_path: Path) -> None:
+def test_a_folder_with_such_a_slide_gives_one_report_of_all_its_own_files(
+    slide: Path, tmp_path: Path
+) -> None:
     source = tmp_path / "in"
     shutil.copytree(slide.parent, source)
 
-    (report,) = deidentify_tree(source, tmp_path / "out", RUN)
+    beside, report = deidentify_tree(source, tmp_path / "out", RUN)
 
+    assert (beside.name, beside.verdict) == (f"slide/{NAME}.txt", "withheld")
     assert (report.verdict, report.format) == ("clean", "mirax")
     result = tmp_path / "out" / report.named
     assert openslide.OpenSlide.detect_format(result) == "mirax"
