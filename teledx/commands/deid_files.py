@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from imaging.slides.mirax_settings import files_below
 from teledx.commands.exits import Exit
 from teledx.commands.faults import Stop
 from teledx.commands.progress import bar
@@ -48,6 +47,8 @@ def found(source: Path, dest: Path) -> list[Path]:
         raise Stop(
             Exit.USAGE, f"{dest} is not an empty folder.", "Name a new one: nothing is ever overwritten."
         )
+    from imaging.slides.mirax_settings import files_below
+
     files = [source] if source.is_file() else files_below(source)
     if not files:
         raise Stop(Exit.USAGE, f"There is no file in {source}.", "Name the folder of the images.")

@@ -127,6 +127,13 @@ def test_dcmtk_stores_and_is_answered(door, region, s3, component_required):
     assert refused.returncode != 0
 
 
+class Closed(ssl.SSLSocket):
+    """Closed when nobody holds it: pynetdicom's client lets go of one that the door has left, still open."""
+
+    def __del__(self):
+        self.close()
+
+
 @pytest.fixture
 def certificate(tmp_path):
     """A certificate that vouches for itself, and its key."""
@@ -145,6 +152,7 @@ def test_over_tls_a_certificate_may_be_asked_for(region, s3, certificate, shown)
     tls = Tls(certificate=pem, key=key, client_ca=pem)
     server = serve(parts_of(region, s3), host="127.0.0.1", port=0, tls=tls)
     client = ssl.create_default_context(cafile=str(pem))
+    client.sslsocket_class = Closed
     if shown:
         client.load_cert_chain(pem, key)
     with socket.create_connection(server.server_address[:2]):  # somebody who says nothing

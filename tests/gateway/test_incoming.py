@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,12 @@ from gateway.refusals import Refusal
 
 HEAD = b"Content-Type: application/dicom\r\n\r\n"
 BOUNDARY = "a b"
+
+
+def run(coroutine):
+    """In a thread of its own: a test's thread may have an event loop already, that of the browser."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def read(body, cuts=()):
@@ -28,7 +35,7 @@ def read(body, cuts=()):
             found.append((part.media_type, b"".join([piece async for piece in part.content])))
         return found
 
-    return asyncio.run(all_parts())
+    return run(all_parts())
 
 
 def body_of(*contents, head=HEAD, before=b"", after=b""):
@@ -62,7 +69,7 @@ def test_a_part_that_nobody_reads_is_passed_over():
 
         return [part.media_type async for part in Related(pieces(), BOUNDARY).parts()]
 
-    assert asyncio.run(first_bytes()) == ["application/dicom"] * 2
+    assert run(first_bytes()) == ["application/dicom"] * 2
 
 
 @pytest.mark.parametrize(
